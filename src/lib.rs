@@ -1,0 +1,1 @@
+//! lineman: watches a network.
