@@ -206,8 +206,9 @@ pub struct CheckResult {
     pub check: i64,
     /// How it ended.
     pub outcome: Outcome,
-    /// How many results in a row ended this way, this one among them, as the agent that runs the check counts.
-    #[serde(default = "one")]
+    /// How many results in a row were alike, this one among them, as the agent that runs the check counts (`ok` and
+    /// `warn` are alike). 0: the agent does not count, the server does.
+    #[serde(default)]
     pub in_a_row: u32,
     /// When the first of those was (the device's clock); absent: this one is the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -221,10 +222,6 @@ pub struct CheckResult {
     /// One sentence for a person: what was measured or what failed. At most 500 bytes.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-}
-
-fn one() -> u32 {
-    1
 }
 
 /// How one run of a check ended.
@@ -319,6 +316,8 @@ pub struct Config {
     pub check_in_every: Millis,
     /// After how many failed tries in a row the agent calls itself cut off.
     pub cut_off_after: u32,
+    /// The longest wait between two tries while the server does not answer.
+    pub retry_max: Millis,
     /// How long records that are not acknowledged are kept.
     pub keep_for: Millis,
     /// How many bytes of records are kept at most.
@@ -337,12 +336,16 @@ pub struct Task {
     pub probe: Probe,
     /// When: a span (`30s`), or a cron line with an optional time zone (`0 7 * * 1-5 Europe/Berlin`).
     pub cadence: String,
-    /// After a failure that is not yet `attempts` in a row, try again after this long.
+    /// After a failure, try again after this long; once `attempts` failed in a row, the wait doubles each time, up to
+    /// the cadence. (A task that is new in a configuration runs at once.)
     pub retry: Millis,
     /// How many failures in a row make the check failed hard.
     pub attempts: u32,
     /// The longest wait for an answer.
     pub timeout: Millis,
+    /// Somebody wants a result now: where this differs from the configuration before, the check runs at once.
+    #[serde(default)]
+    pub nudge: u64,
 }
 
 /// One probe, with all it needs to know.

@@ -79,6 +79,8 @@ pub enum Value {
     List(Vec<Value>),
     /// Named values, in their order.
     Object(Vec<(&'static str, Value)>),
+    /// Any JSON, as it came.
+    Json(serde_json::Value),
 }
 
 /// A column that is not there.
@@ -237,6 +239,7 @@ impl Serialize for Value {
             }
             Value::List(values) => serializer.collect_seq(values),
             Value::Object(fields) => serializer.collect_map(fields.iter().map(|(key, value)| (key, value))),
+            Value::Json(json) => json.serialize(serializer),
         }
     }
 }

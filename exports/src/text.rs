@@ -39,7 +39,7 @@ pub fn text(value: &Value) -> Cow<'_, str> {
         Value::Time(ms) => rfc3339(*ms).map_or(Cow::Borrowed(""), Cow::Owned),
         Value::Money { minor, currency } => Cow::Owned(format!("{} {currency}", amount(*minor, currency))),
         Value::List(values) => Cow::Owned(values.iter().map(text).collect::<Vec<_>>().join(", ")),
-        Value::Object(_) => Cow::Owned(json(value)),
+        Value::Object(_) | Value::Json(_) => Cow::Owned(json(value)),
     }
 }
 

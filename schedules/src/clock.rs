@@ -137,7 +137,10 @@ fn system_ms() -> i64 {
     }
 }
 
-#[expect(unsafe_code, reason = "clock_gettime has no safe wrapper in the standard library for CLOCK_BOOTTIME")]
+#[expect(
+    unsafe_code,
+    reason = "clock_gettime has no safe wrapper in the standard library for CLOCK_BOOTTIME"
+)]
 fn boot_time() -> Millis {
     let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `ts` is a valid timespec, and the call writes nothing else.
@@ -150,8 +153,8 @@ fn boot_time() -> Millis {
 
 #[cfg(debug_assertions)]
 fn read_file(path: &Path) -> Time {
-    let text = std::fs::read_to_string(path)
-        .unwrap_or_else(|e| panic!("the clock file {}: {e}", path.display()));
+    let text =
+        std::fs::read_to_string(path).unwrap_or_else(|e| panic!("the clock file {}: {e}", path.display()));
     Time(text.trim().parse().unwrap_or_else(|e| panic!("the clock file {}: {e}", path.display())))
 }
 
@@ -176,7 +179,8 @@ mod tests {
         let clock = Clock::file(&path);
         assert_eq!(clock.now(), Time(42));
         clock.idle("tick", Time(42));
-        let seen = std::fs::read_to_string(dir.path().join(format!("clock.{}.tick", std::process::id()))).unwrap();
+        let seen =
+            std::fs::read_to_string(dir.path().join(format!("clock.{}.tick", std::process::id()))).unwrap();
         assert_eq!(seen, "42");
     }
 }

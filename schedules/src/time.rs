@@ -155,9 +155,14 @@ mod tests {
 
     #[test]
     fn a_span_reads_back_as_it_is_shown() {
-        for (text, ms) in
-            [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("2h", 7_200_000), ("7d", 604_800_000), ("1h30m", 5_400_000)]
-        {
+        for (text, ms) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("2h", 7_200_000),
+            ("7d", 604_800_000),
+            ("1h30m", 5_400_000),
+        ] {
             let span: Millis = text.parse().unwrap();
             assert_eq!(span.0, ms);
             assert_eq!(span.to_string(), text);
@@ -166,7 +171,8 @@ mod tests {
 
     #[test]
     fn what_is_no_span_is_refused_by_name() {
-        for text in ["", "30", "s", "-5s", "1.5h", "5 parsecs", "9999999999999999999s", "99999999999999999d"] {
+        for text in ["", "30", "s", "-5s", "1.5h", "5 parsecs", "9999999999999999999s", "99999999999999999d"]
+        {
             assert!(text.parse::<Millis>().is_err(), "{text}");
         }
     }

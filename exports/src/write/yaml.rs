@@ -61,7 +61,9 @@ fn inline(value: &Value) -> Cow<'_, str> {
         Value::Text(text) if text.contains('\n') => block(text).map_or_else(|| scalar(text), Cow::Owned),
         Value::Text(text) => scalar(text),
         Value::Time(ms) => rfc3339(*ms).map_or(Cow::Borrowed("null"), |at| Cow::Owned(format!("\"{at}\""))),
-        Value::Money { .. } | Value::List(_) | Value::Object(_) => Cow::Owned(printable(json(value))),
+        Value::Money { .. } | Value::List(_) | Value::Object(_) | Value::Json(_) => {
+            Cow::Owned(printable(json(value)))
+        }
     }
 }
 

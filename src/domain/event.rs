@@ -1,0 +1,113 @@
+//! What can happen: the kinds of lines of the event log. Every change is one event, written with it.
+
+use crate::domain::ids::{DeviceId, SiteId, TicketId};
+use crate::domain::named;
+
+named! {
+    /// What happened.
+    pub enum Kind {
+        /// `serve` began.
+        ServerStarted = "server.started",
+        /// `serve` stopped in order.
+        ServerStopped = "server.stopped",
+        /// Nobody measured for a while: lineman itself was away.
+        MonitorAway = "monitor.away",
+        /// A scheduled job ran.
+        JobRan = "job.ran",
+        /// A scheduled job failed.
+        JobFailed = "job.failed",
+        /// A setting was changed.
+        SettingChanged = "setting.changed",
+        /// A site was added.
+        SiteAdded = "site.added",
+        /// A site was changed.
+        SiteEdited = "site.edited",
+        /// A site was removed.
+        SiteRemoved = "site.removed",
+        /// A device was added.
+        DeviceAdded = "device.added",
+        /// A device was changed by a person.
+        DeviceEdited = "device.edited",
+        /// A device was removed.
+        DeviceRemoved = "device.removed",
+        /// A device was paused.
+        DevicePaused = "device.paused",
+        /// A device is watched again.
+        DeviceResumed = "device.resumed",
+        /// A device's state changed.
+        DeviceState = "device.state",
+        /// A device's address changed.
+        DeviceAddress = "device.address",
+        /// A device with a fixed address reports another.
+        DeviceAddressDiffers = "device.address-differs",
+        /// A device's clock is off.
+        DeviceClock = "device.clock",
+        /// Something of the network changed at a device.
+        DeviceChange = "device.change",
+        /// A join token was made.
+        TokenMade = "token.made",
+        /// An agent joined.
+        AgentJoined = "agent.joined",
+        /// An agent was started.
+        AgentStarted = "agent.started",
+        /// An agent's check-ins stopped.
+        AgentSilent = "agent.silent",
+        /// An agent's check-ins are back.
+        AgentBack = "agent.back",
+        /// An agent says it was cut off from the server.
+        AgentCutOff = "agent.cut-off",
+        /// An agent threw records away because its backlog was full.
+        AgentDropped = "agent.dropped",
+        /// A check was added.
+        CheckAdded = "check.added",
+        /// A check was removed.
+        CheckRemoved = "check.removed",
+        /// A check's status changed for good (hard).
+        CheckStatus = "check.status",
+        /// Something was told through a ping address.
+        PingLogged = "ping.logged",
+        /// A device went down.
+        OutageBegan = "outage.began",
+        /// It is reachable again.
+        OutageEnded = "outage.ended",
+        /// A ticket was opened.
+        TicketOpened = "ticket.opened",
+        /// A ticket's priority changed.
+        TicketPriority = "ticket.priority",
+        /// A ticket's device came back by itself.
+        TicketRecovered = "ticket.recovered",
+        /// A ticket resolved itself.
+        TicketResolved = "ticket.resolved",
+        /// A ticket is open again.
+        TicketReopened = "ticket.reopened",
+        /// A person closed a ticket.
+        TicketClosed = "ticket.closed",
+        /// A person took a ticket, or gave it to somebody.
+        TicketAssigned = "ticket.assigned",
+        /// A person wrote on a ticket.
+        TicketCommented = "ticket.commented",
+    }
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The device, where it is about one.
+    pub device: Option<DeviceId>,
+    /// The site, where it is about one.
+    pub site: Option<SiteId>,
+    /// The ticket, where it is about one.
+    pub ticket: Option<TicketId>,
+}
+
+impl From<DeviceId> for About {
+    fn from(device: DeviceId) -> About {
+        About { device: Some(device), ..About::default() }
+    }
+}
+
+impl From<SiteId> for About {
+    fn from(site: SiteId) -> About {
+        About { site: Some(site), ..About::default() }
+    }
+}

@@ -1,0 +1,211 @@
+//! The settings: each has a name, a default, a meaning, and bounds; all of them can be turned, so that a test or a
+//! small site can run every rule in seconds.
+
+use schedules::{Cadence, Millis};
+
+/// What kind of value a setting takes, and within which bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A span, `30s`: from, to.
+    Span(Millis, Millis),
+    /// A whole number: from, to.
+    Count(i64, i64),
+    /// When: a span or a cron line.
+    When,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its name, `check.retry`.
+    pub key: &'static str,
+    /// What it is where nobody set it.
+    pub default: &'static str,
+    /// What it takes.
+    pub shape: Shape,
+    /// What it means, in one sentence.
+    pub meaning: &'static str,
+}
+
+const MS: Millis = Millis(1);
+const SECOND: Millis = Millis::from_secs(1);
+const HOUR: Millis = Millis::from_secs(3_600);
+const DAY: Millis = Millis::from_secs(86_400);
+const YEAR: Millis = Millis::from_secs(366 * 86_400);
+
+/// All settings there are, in the order they are shown.
+#[rustfmt::skip]
+pub const ALL: &[Setting] = &[
+    Setting { key: "agent.cut_off_after", default: "3", shape: Shape::Count(1, 1_000),
+        meaning: "failed tries in a row after which an agent calls itself cut off" },
+    Setting { key: "agent.keep_for", default: "7d", shape: Shape::Span(HOUR, YEAR),
+        meaning: "how long an agent keeps what it could not deliver" },
+    Setting { key: "agent.keep_mib", default: "64", shape: Shape::Count(1, 4_096),
+        meaning: "how much of it an agent keeps at most, in MiB" },
+    Setting { key: "check.every", default: "30s", shape: Shape::When,
+        meaning: "when a check runs that has no schedule of its own" },
+    Setting { key: "check.good_results", default: "2", shape: Shape::Count(1, 100),
+        meaning: "good results in a row after which a failed check is good again" },
+    Setting { key: "check.retry", default: "10s", shape: Shape::Span(Millis(100), DAY),
+        meaning: "how soon a check that fails softly is tried again" },
+    Setting { key: "check.soft_failures", default: "3", shape: Shape::Count(1, 100),
+        meaning: "failures in a row after which a check has failed (hard)" },
+    Setting { key: "check.timeout", default: "5s", shape: Shape::Span(Millis(10), Millis::from_secs(600)),
+        meaning: "the longest wait for an answer of a check that has no limit of its own" },
+    Setting { key: "check_in.every", default: "30s", shape: Shape::Span(SECOND, DAY),
+        meaning: "how often agents check in" },
+    Setting { key: "check_in.grace", default: "10s", shape: Shape::Span(Millis::ZERO, DAY),
+        meaning: "a check-in counts as missed after two intervals and this" },
+    Setting { key: "contact.backoff", default: "5m", shape: Shape::Span(SECOND, DAY),
+        meaning: "the longest pause between attempts to contact a device whose check-ins stopped" },
+    Setting { key: "event.keep", default: "1830d", shape: Shape::Span(DAY, Millis(YEAR.0 * 100)),
+        meaning: "how long events are kept" },
+    Setting { key: "maintenance.when", default: "30 3 * * *", shape: Shape::When,
+        meaning: "when the database is looked after: checkpoint, optimise, prune" },
+    Setting { key: "reading.keep", default: "48h", shape: Shape::Span(HOUR, YEAR),
+        meaning: "how long readings are kept as they were measured" },
+    Setting { key: "ticket.group_wait", default: "30s", shape: Shape::Span(Millis::ZERO, DAY),
+        meaning: "how long a device is down before a ticket is opened" },
+    Setting { key: "ticket.reopen_within", default: "24h", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "a relapse this soon after a ticket resolved itself reopens it" },
+    Setting { key: "ticket.settle", default: "30m", shape: Shape::Span(MS, YEAR),
+        meaning: "how long a device is well before its ticket resolves itself" },
+];
+
+/// Why a value does not go into a setting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadSetting {
+    /// There is no such setting.
+    #[error("there is no setting '{0}'")]
+    Unknown(String),
+    /// The value is none of its kind, or out of bounds.
+    #[error("{key} = '{value}': {why}")]
+    Value {
+        /// The setting.
+        key: &'static str,
+        /// What it was to become.
+        value: String,
+        /// What is wrong with that.
+        why: String,
+    },
+}
+
+/// The setting of that name.
+///
+/// # Errors
+/// There is none.
+pub fn find(key: &str) -> Result<&'static Setting, BadSetting> {
+    ALL.iter().find(|s| s.key == key).ok_or_else(|| BadSetting::Unknown(key.escape_debug().to_string()))
+}
+
+impl Setting {
+    /// The value as it is kept, if it is one.
+    ///
+    /// # Errors
+    /// It is none of the setting's kind, or out of its bounds.
+    pub fn check(&self, value: &str) -> Result<String, BadSetting> {
+        let value = value.trim();
+        let bad = |why: String| BadSetting::Value {
+            key: self.key,
+            value: value.chars().take(80).collect::<String>().escape_debug().to_string(),
+            why,
+        };
+        match self.shape {
+            Shape::Span(from, to) => {
+                let span: Millis = value.parse().map_err(|_| bad("not a span: write 500ms, 30s, 5m, 2h or 7d".into()))?;
+                if span < from || span > to {
+                    return Err(bad(format!("must be from {from} to {to}")));
+                }
+                Ok(span.to_string())
+            }
+            Shape::Count(from, to) => {
+                let count: i64 = value.parse().map_err(|_| bad("not a whole number".into()))?;
+                if count < from || count > to {
+                    return Err(bad(format!("must be from {from} to {to}")));
+                }
+                Ok(count.to_string())
+            }
+            Shape::When => {
+                let cadence: Cadence = value.parse().map_err(|e: schedules::BadCadence| bad(e.to_string()))?;
+                Ok(cadence.to_string())
+            }
+        }
+    }
+}
+
+/// All settings as they stand, read once and handed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings(Vec<(&'static str, String)>);
+
+impl Settings {
+    /// The defaults, with `set` over them; what is unknown or out of bounds among those is passed over (a newer
+    /// lineman may have written it).
+    #[must_use]
+    pub fn new(set: impl IntoIterator<Item = (String, String)>) -> Settings {
+        let mut all: Vec<(&'static str, String)> = ALL.iter().map(|s| (s.key, s.default.to_owned())).collect();
+        for (key, value) in set {
+            if let Ok(value) = find(&key).and_then(|s| s.check(&value))
+                && let Some(slot) = all.iter_mut().find(|(k, _)| *k == key)
+            {
+                slot.1 = value;
+            }
+        }
+        Settings(all)
+    }
+
+    /// A setting's value as text.
+    #[must_use]
+    pub fn text(&self, key: &str) -> &str {
+        self.0.iter().find(|(k, _)| *k == key).map_or("", |(_, v)| v.as_str())
+    }
+
+    /// A setting that is a span.
+    ///
+    /// # Panics
+    /// The key names no span: a fault of the caller, found by the first test that runs it.
+    #[must_use]
+    pub fn span(&self, key: &str) -> Millis {
+        self.text(key).parse().unwrap_or_else(|_| panic!("setting {key} is no span"))
+    }
+
+    /// A setting that is a count.
+    ///
+    /// # Panics
+    /// The key names no count: a fault of the caller, found by the first test that runs it.
+    #[must_use]
+    pub fn count(&self, key: &str) -> i64 {
+        self.text(key).parse().unwrap_or_else(|_| panic!("setting {key} is no count"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_of_its_setting_and_the_keys_are_sorted() {
+        for setting in ALL {
+            assert_eq!(setting.check(setting.default).unwrap(), setting.default, "{}", setting.key);
+        }
+        assert!(ALL.is_sorted_by_key(|s| s.key));
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_bounds() {
+        let every = find("check_in.every").unwrap();
+        for value in ["0s", "-1s", "30", "soon", "400d", ""] {
+            assert!(every.check(value).is_err(), "{value}");
+        }
+        let failures = find("check.soft_failures").unwrap();
+        assert_eq!(failures.check("0").unwrap_err().to_string(), "check.soft_failures = '0': must be from 1 to 100");
+        assert!(find("check.retires").is_err());
+        assert!(find("maintenance.when").unwrap().check("61 3 * * *").is_err());
+    }
+
+    #[test]
+    fn what_is_stored_but_unknown_does_no_harm() {
+        let settings = Settings::new([("no.such".into(), "1".into()), ("check.retry".into(), "1s".into())]);
+        assert_eq!(settings.span("check.retry"), Millis(1_000));
+        assert_eq!(settings.count("check.soft_failures"), 3);
+    }
+}

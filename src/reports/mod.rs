@@ -1,0 +1,44 @@
+//! A question to the store, answered as a table: what lists, records and exports show. One file a noun; the keys of
+//! the columns are what others rely on, and are never renamed.
+
+pub mod checks;
+pub mod devices;
+pub mod events;
+pub mod outages;
+pub mod settings;
+pub mod sites;
+pub mod tickets;
+
+use exports::Value;
+use schedules::Time;
+
+fn time(at: Time) -> Value {
+    Value::Time(at.0)
+}
+
+fn maybe_time(at: Option<Time>) -> Value {
+    at.map_or(Value::Null, time)
+}
+
+fn texts(all: &[String]) -> Value {
+    Value::List(all.iter().map(|text| Value::Text(text.clone())).collect())
+}
+
+fn maybe_text(text: Option<&str>) -> Value {
+    text.map_or(Value::Null, |text| Value::Text(text.to_owned()))
+}
+
+/// Any JSON as a table's value; what has no such form is kept as text.
+fn json(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(yes) => Value::Bool(*yes),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(number) => Value::Int(number),
+            None => Value::Text(number.to_string()),
+        },
+        serde_json::Value::String(text) => Value::Text(text.clone()),
+        serde_json::Value::Array(all) => Value::List(all.iter().map(json).collect()),
+        serde_json::Value::Object(_) => Value::Text(value.to_string()),
+    }
+}

@@ -1,0 +1,52 @@
+//! Sites, as lists and records show them.
+
+use exports::{Column, Table, Value};
+
+use crate::reports::time;
+use crate::store::filter::{Page, Selection};
+use crate::store::sites::{self, Site};
+use crate::store::{Result, Tx};
+
+/// The sites that are asked for.
+///
+/// # Errors
+/// The database's.
+pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Table> {
+    let mut table = Table::new("sites", columns());
+    for site in sites::list(tx, wanted, page)? {
+        table.push(row(&site));
+    }
+    Ok(table)
+}
+
+/// One site.
+#[must_use]
+pub fn record(site: &Site) -> Table {
+    let mut table = Table::new("sites", columns());
+    table.push(row(site));
+    table
+}
+
+fn columns() -> Vec<Column> {
+    vec![
+        Column::int("id", "ID"),
+        Column::text("name", "NAME"),
+        Column::int("devices", "DEVICES"),
+        Column::int("out", "OUT"),
+        Column::text("time_zone", "TIME ZONE"),
+        Column::text("note", "NOTE"),
+        Column::time("created_at", "ADDED").hidden(),
+    ]
+}
+
+fn row(site: &Site) -> Vec<Value> {
+    vec![
+        Value::Int(site.id.0),
+        Value::Text(site.name.clone()),
+        Value::Int(site.devices.0),
+        Value::Int(site.devices.1),
+        Value::Text(site.time_zone.clone()),
+        Value::Text(site.note.clone()),
+        time(site.created_at),
+    ]
+}

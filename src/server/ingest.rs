@@ -1,0 +1,372 @@
+//! A report comes in: one transaction takes the readings, the states, the outages, the address, the events.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use agent::report::{CheckIn, CheckResult, MAX_RECORDS, Outcome, Record, Reply, Status, What};
+use schedules::{Millis, Time};
+use serde_json::json;
+
+use crate::app::Snapshot;
+use crate::domain::check::{self, Seen};
+use crate::domain::check_in::{Dating, is_live, missed_at, skew_is_news};
+use crate::domain::device::AddressFrom;
+use crate::domain::event::Kind as Happened;
+use crate::domain::ids::{CheckId, DeviceId};
+use crate::server::{config, contact, judge};
+use crate::store::agents::{Called, Caller};
+use crate::store::checks::Known;
+use crate::store::events::Actor;
+use crate::store::{self, Tx, WriteTx, agents, checks, devices, events, outages};
+
+/// The longest identity of an agent's log, in bytes.
+const MAX_LOG_ID: usize = 64;
+/// The longest text taken from a report where it is kept as text, in bytes.
+const MAX_TEXT: usize = 500;
+/// The most bytes kept of a status.
+const MAX_STATUS: usize = 64 * 1024;
+
+/// Who calls.
+#[derive(Clone, Copy, Debug)]
+pub enum Credential {
+    /// Whoever has the secret with this hash.
+    Secret([u8; 32]),
+    /// The agent inside the server, for this machine's device.
+    Local(DeviceId),
+}
+
+/// Why a check-in is not taken in.
+#[derive(Debug)]
+pub enum Refused {
+    /// Nobody here knows that secret.
+    Unknown,
+    /// The body is wrong: why, and which record where it is one.
+    Bad(String, Option<u64>),
+}
+
+/// Takes a check-in in. What it answers holds once the transaction is committed.
+///
+/// # Errors
+/// The database's.
+pub fn check_in(
+    tx: &WriteTx,
+    now_known: &Snapshot,
+    who: Credential,
+    call: &CheckIn,
+    seen_address: Option<IpAddr>,
+) -> store::Result<Result<Reply, Refused>> {
+    if let Err(refused) = check_body(call) {
+        return Ok(Err(refused));
+    }
+    let caller = match &who {
+        Credential::Secret(hash) => agents::caller(tx, hash, &call.log)?,
+        Credential::Local(device) => agents::of_device(tx, *device, &call.log)?,
+    };
+    let Some(caller) = caller else { return Ok(Err(Refused::Unknown)) };
+    let local = matches!(who, Credential::Local(_));
+    let checks = match checks_of(tx, call, &caller, local)? {
+        Ok(checks) => checks,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let mut taking = Taking {
+        tx,
+        known: now_known,
+        by: Actor::Agent(caller.name.clone()),
+        checks,
+        dating: Dating {
+            now: tx.now,
+            sent_at: call.sent_at,
+            sent_mono: call.sent_mono,
+            boot: call.agent.boot_id.as_str(),
+        },
+        caller: &caller,
+        status: None,
+        touched: BTreeSet::new(),
+    };
+    let mut acked = caller.acked;
+    for record in &call.records {
+        if record.seq > acked {
+            taking.record(record)?;
+            acked = record.seq;
+        }
+    }
+    for record in &call.current {
+        if record.seq > acked {
+            taking.current(record)?;
+        }
+    }
+    taking.arrived(call, seen_address)?;
+    if acked > caller.acked {
+        agents::acked(tx, caller.device, &call.log, acked)?;
+    }
+    let Taking { touched, by, .. } = taking;
+    for device in touched {
+        judge::judge(tx, &now_known.settings, device, &by)?;
+    }
+    let config = match &call.config {
+        Some(etag) if *etag == now_known.etag() => None,
+        Some(_) | None => Some(config::of_agent(tx, now_known, &who, caller.device)?),
+    };
+    Ok(Ok(Reply { acked, server_time: tx.now, config, next_in_ms: Millis::ZERO }))
+}
+
+fn check_body(call: &CheckIn) -> Result<(), Refused> {
+    if call.log.is_empty() || call.log.len() > MAX_LOG_ID || !call.log.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(Refused::Bad(format!("'log' must be 1 to {MAX_LOG_ID} printable ASCII characters"), None));
+    }
+    if call.records.len() > MAX_RECORDS {
+        let many = call.records.len();
+        return Err(Refused::Bad(format!("{many} records in one call: {MAX_RECORDS} are the most"), None));
+    }
+    let mut before = 0;
+    for record in &call.records {
+        if record.seq <= before || i64::try_from(record.seq).is_err() {
+            let why = format!("record {} after {before}: 'seq' must rise, from 1 on", record.seq);
+            return Err(Refused::Bad(why, Some(record.seq)));
+        }
+        before = record.seq;
+        if let What::Status(status) = &record.what {
+            check_status(status).map_err(|why| Refused::Bad(why, Some(record.seq)))?;
+        }
+    }
+    Ok(())
+}
+
+/// What is known of the checks whose results come in. A check that is gone meanwhile is passed over; one that another
+/// agent runs makes the record wrong.
+fn checks_of(tx: &Tx, call: &CheckIn, caller: &Caller, local: bool) -> store::Result<Result<HashMap<i64, Known>, Refused>> {
+    let mut all = HashMap::new();
+    for record in call.records.iter().chain(&call.current).filter(|r| r.seq > caller.acked) {
+        let What::Result(result) = &record.what else { continue };
+        if all.contains_key(&result.check) {
+            continue;
+        }
+        let Some(known) = checks::known(tx, CheckId(result.check))? else { continue };
+        let its_own = known.from == Some(caller.device) || (local && known.from.is_none());
+        if !its_own || matches!(known.kind, check::Kind::CheckIn | check::Kind::Ping) {
+            let why = format!("check {} is not run by the agent of '{}'", result.check, caller.name);
+            return Ok(Err(Refused::Bad(why, Some(record.seq))));
+        }
+        all.insert(result.check, known);
+    }
+    Ok(Ok(all))
+}
+
+fn check_status(status: &Status) -> Result<(), String> {
+    let texts = [&status.host_name, &status.os, &status.kernel];
+    let interfaces: usize =
+        status.interfaces.iter().map(|i| i.name.len() + i.addresses.iter().map(String::len).sum::<usize>() + 128).sum();
+    let disks: usize = status.disks.iter().map(|d| d.mount.len() + 64).sum();
+    let size = texts.iter().map(|t| t.len()).sum::<usize>() + interfaces + disks + 40 * status.resolvers.len();
+    if size > MAX_STATUS {
+        return Err(format!("a status of {size} bytes: {MAX_STATUS} are the most"));
+    }
+    Ok(())
+}
+
+/// One check-in on its way into the store.
+struct Taking<'a> {
+    tx: &'a WriteTx<'a>,
+    known: &'a Snapshot,
+    by: Actor,
+    checks: HashMap<i64, Known>,
+    dating: Dating<'a>,
+    caller: &'a Caller,
+    status: Option<(Time, &'a Status)>,
+    touched: BTreeSet<DeviceId>,
+}
+
+impl<'a> Taking<'a> {
+    fn record(&mut self, record: &'a Record) -> store::Result<()> {
+        let at = self.dating.date(record.at, record.mono, record.boot.as_deref());
+        let (tx, device) = (self.tx, self.caller.device);
+        match &record.what {
+            What::Status(status) => self.newest_status(at, status),
+            What::Result(result) => self.result(record, at, result)?,
+            What::Change(change) => {
+                let body = json!({"subject": cut(&change.subject), "name": cut(&change.name),
+                    "from": cut(&change.from), "to": cut(&change.to), "at": at});
+                events::record(tx, &self.by, Happened::DeviceChange, device.into(), &body)?;
+            }
+            What::Outage(outage) => {
+                let shift = |t: Time| self.dating.date(t, Millis::ZERO, None);
+                let told = agent::report::AgentOutage { reason: cut(&outage.reason).to_owned(), ..outage.clone() };
+                let ended_at = outage.ended_at.map(|t| shift(t).max(shift(outage.began_at)));
+                outages::told(tx, device, shift(outage.began_at), ended_at, &told, &self.by)?;
+            }
+            What::Boot(boot) => {
+                let body = json!({"at": at, "boot_id": cut(&boot.boot_id), "clean": boot.clean});
+                events::record(tx, &self.by, Happened::AgentStarted, device.into(), &body)?;
+            }
+            What::Dropped(dropped) => {
+                let body = json!({"count": dropped.count, "first_at": dropped.first_at, "last_at": dropped.last_at});
+                events::record(tx, &self.by, Happened::AgentDropped, device.into(), &body)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn current(&mut self, record: &'a Record) -> store::Result<()> {
+        let at = self.dating.date(record.at, record.mono, record.boot.as_deref());
+        match &record.what {
+            What::Status(status) => self.newest_status(at, status),
+            What::Result(result) => self.feed(record, at, result)?,
+            What::Change(_) | What::Outage(_) | What::Boot(_) | What::Dropped(_) => {}
+        }
+        Ok(())
+    }
+
+    fn newest_status(&mut self, at: Time, status: &'a Status) {
+        if self.status.is_none_or(|(newest, _)| at >= newest) {
+            self.status = Some((at, status));
+        }
+    }
+
+    fn result(&mut self, record: &Record, at: Time, result: &CheckResult) -> store::Result<()> {
+        if self.feed(record, at, result)? {
+            checks::keep_reading(self.tx, CheckId(result.check), at, result.outcome, result.rtt_us, result.loss_permille)?;
+        }
+        Ok(())
+    }
+
+    /// Feeds a result to its check's status if it is live; false where the check is gone, or not this agent's.
+    fn feed(&mut self, record: &Record, at: Time, result: &CheckResult) -> store::Result<bool> {
+        let id = CheckId(result.check);
+        let Some(known) = self.checks.get_mut(&result.check) else { return Ok(false) };
+        if !is_live(at, self.dating.now, self.known.every) {
+            return Ok(true);
+        }
+        let since = result.since.map_or(at, |since| at - record.at.since(since).max(Millis::ZERO));
+        let seen = Seen { outcome: result.outcome, at, in_a_row: result.in_a_row, since };
+        let health = check::observe(known.health, seen, self.known.limits);
+        if known.health == Some(health) {
+            return Ok(true);
+        }
+        let message = cut(&result.message);
+        if message.len() < result.message.len() {
+            let shorter = CheckResult { message: message.to_owned(), ..result.clone() };
+            checks::set_health(self.tx, id, &health, Some(&shorter))?;
+        } else {
+            checks::set_health(self.tx, id, &health, Some(result))?;
+        }
+        let before = known.health.replace(health).map_or(check::Status::Unknown, |h| h.status);
+        if before != health.status {
+            self.touched.insert(known.device);
+            told(self.tx, known.device, id, known.kind, before, &health, message, &self.by)?;
+        }
+        Ok(true)
+    }
+
+    /// The call itself proves that the agent lives; its newest status says where the device is.
+    fn arrived(&mut self, call: &CheckIn, seen_address: Option<IpAddr>) -> store::Result<()> {
+        let (tx, caller) = (self.tx, self.caller);
+        if let Some((at, status)) = self.status {
+            agents::set_status(tx, caller.device, at, status)?;
+        }
+        checks::keep_reading(tx, caller.check, tx.now, Outcome::Ok, None, None)?;
+        if caller.health.is_none_or(|h| h.status != check::Status::Ok) {
+            let seen = Seen::single(Outcome::Ok, tx.now);
+            let health = check::observe(caller.health, seen, self.known.limits);
+            checks::set_health(tx, caller.check, &health, None)?;
+            let before = caller.health.map_or(check::Status::Unknown, |h| h.status);
+            if health.status != before {
+                if before == check::Status::Failed {
+                    contact::stop(tx, caller.device, &self.by)?;
+                    events::record(tx, &self.by, Happened::AgentBack, caller.device.into(), &json!({"since": health.since}))?;
+                }
+                self.touched.insert(caller.device);
+            }
+        }
+        self.row(call, seen_address)
+    }
+
+    fn row(&mut self, call: &CheckIn, seen_address: Option<IpAddr>) -> store::Result<()> {
+        let (tx, caller) = (self.tx, self.caller);
+        let skew = self.dating.skew();
+        let skew_news = skew_is_news(caller.skew, skew);
+        let live = self.status.filter(|(at, _)| is_live(*at, tx.now, self.known.every));
+        let reported = match live {
+            Some((_, status)) => status.address.map(|a| a.to_string()),
+            None => caller.reported_address.clone(),
+        };
+        let seen = seen_address.map(|a| a.to_canonical().to_string()).or_else(|| caller.seen_address.clone());
+        let moved = reported != caller.reported_address || seen != caller.seen_address;
+        let restarted = call.agent.version != caller.version
+            || call.agent.boot_id != caller.boot_id
+            || call.agent.started_at != caller.started_at;
+        if !(skew_news || moved || restarted || caller.look_at.is_none()) {
+            return agents::called(tx, caller.device);
+        }
+        let look_at = caller.look_at.unwrap_or_else(|| missed_at(tx.now, self.known.every, self.known.grace));
+        let called = Called {
+            version: cut(&call.agent.version),
+            boot_id: cut(&call.agent.boot_id),
+            started_at: call.agent.started_at,
+            skew: if skew_news { skew } else { caller.skew },
+            seen_address: seen.as_deref(),
+            reported_address: reported.as_deref(),
+        };
+        agents::called_changed(tx, caller.device, &called, Some(look_at))?;
+        if skew_news {
+            let body = json!({"skew_ms": skew, "device_time": self.dating.sent_at});
+            events::record(tx, &self.by, Happened::DeviceClock, caller.device.into(), &body)?;
+        }
+        if moved { self.follow_address(reported.as_deref(), seen.as_deref()) } else { Ok(()) }
+    }
+
+    fn follow_address(&self, reported: Option<&str>, seen: Option<&str>) -> store::Result<()> {
+        let (tx, id) = (self.tx, self.caller.device);
+        let device = devices::of(tx, id)?;
+        let own = device.address.as_deref();
+        match device.address_from {
+            AddressFrom::Agent | AddressFrom::Seen => {
+                let now = if device.address_from == AddressFrom::Agent { reported } else { seen };
+                match now {
+                    Some(now) if own != Some(now) => devices::set_address(tx, id, own, now, &self.by),
+                    Some(_) | None => Ok(()),
+                }
+            }
+            AddressFrom::Fixed => {
+                let differs = |a: Option<&str>| a.is_some() && a != own;
+                if differs(reported) || differs(seen) {
+                    let body = json!({"fixed": own, "reported": reported, "seen": seen});
+                    events::record(tx, &self.by, Happened::DeviceAddressDiffers, id.into(), &body)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Writes a check's new status into the log, where it is one that counts: not each soft step.
+///
+/// # Errors
+/// The database's.
+#[expect(clippy::too_many_arguments, reason = "one line of the log, told by its parts")]
+pub fn told(
+    tx: &WriteTx,
+    device: DeviceId,
+    id: CheckId,
+    kind: check::Kind,
+    before: check::Status,
+    health: &check::Health,
+    message: &str,
+    by: &Actor,
+) -> store::Result<()> {
+    let counts = |s: check::Status| s != check::Status::Soft;
+    if kind == check::Kind::Contact || !counts(health.status) || (before == check::Status::Soft && health.status == check::Status::Ok) {
+        return Ok(());
+    }
+    let body = json!({"check": id.0, "kind": kind.as_str(), "from": before.as_str(), "to": health.status.as_str(),
+        "since": health.since, "message": message});
+    events::record(tx, by, Happened::CheckStatus, device.into(), &body)?;
+    Ok(())
+}
+
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

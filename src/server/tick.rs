@@ -1,0 +1,110 @@
+//! The one loop of the server: it runs the steps until none finds work, then sleeps to the earliest deadline, one
+//! second at most, since other processes write to the same database.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use schedules::{Millis, Time};
+use tokio::sync::{Notify, watch};
+
+use crate::app::App;
+use crate::server::steps::{Worked, pings, silence, tickets};
+use crate::store::{Result, settings};
+
+/// The longest sleep.
+const LONGEST: Millis = Millis::from_secs(1);
+/// How often the server says that it is alive.
+const ALIVE_EVERY: Millis = Millis::from_secs(10);
+/// How long to wait after an error, so that a full disk does not make a busy loop.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// What the loop shows to whoever asks how it is.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// The earliest deadline, in milliseconds since 1970; 0: none is known.
+    deadline: AtomicI64,
+    /// When it last went round.
+    looked_at: AtomicI64,
+}
+
+impl Pulse {
+    /// The earliest deadline, where one is known.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        match self.deadline.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(Time(at)),
+        }
+    }
+
+    /// When the loop last went round.
+    #[must_use]
+    pub fn looked_at(&self) -> Time {
+        Time(self.looked_at.load(Ordering::Relaxed))
+    }
+}
+
+/// Runs the steps until `stop` turns true. `changed` is told when the agents' configuration is another one.
+pub async fn run(app: App, pulse: Arc<Pulse>, changed: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+    let mut alive_at = Time::MIN;
+    while !*stop.borrow() {
+        let now = app.clock.now();
+        let next = match round(&app, &changed, &mut alive_at).await {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::error!(%error, "a duty of the server failed; it is tried again");
+                tokio::select! {
+                    () = tokio::time::sleep(AFTER_ERROR) => {}
+                    _ = stop.changed() => {}
+                }
+                continue;
+            }
+        };
+        pulse.deadline.store(next.map_or(0, |at| at.0), Ordering::Relaxed);
+        pulse.looked_at.store(now.0, Ordering::Relaxed);
+        app.clock.idle("tick", now);
+        let until = next.unwrap_or(Time::MAX).min(now + LONGEST);
+        while app.clock.now() < until && !*stop.borrow() {
+            let nap = app.clock.nap(until).min(LONGEST.duration());
+            tokio::select! {
+                () = tokio::time::sleep(nap) => {}
+                _ = stop.changed() => {}
+            }
+            if app.clock.is_turned() && app.clock.now() == now {
+                break;
+            }
+        }
+    }
+}
+
+/// Runs every step until none finds work; the earliest deadline.
+async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Option<Time>> {
+    if app.refresh()? {
+        changed.notify_one();
+    }
+    let now = app.clock.now();
+    if now.since(*alive_at) >= ALIVE_EVERY || now < *alive_at {
+        app.store.write(|tx| settings::alive(tx)).await?;
+        *alive_at = now;
+    }
+    loop {
+        let asked =
+            [silence::step(app).await?, pings::step(app).await?, tickets::open(app).await?, tickets::settle(app).await?];
+        let mut next: Option<Time> = None;
+        let mut worked = false;
+        for answer in asked {
+            match answer {
+                Worked::Yes => worked = true,
+                Worked::No(at, _) => next = [next, at].into_iter().flatten().min(),
+            }
+        }
+        if worked {
+            if app.refresh()? {
+                changed.notify_one();
+            }
+            continue;
+        }
+        return Ok(next);
+    }
+}

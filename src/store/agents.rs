@@ -1,0 +1,303 @@
+//! Agents: who reports for a device, how far their logs have been taken in, and the tokens by which they join.
+
+use agent::report::Status;
+use schedules::{Millis, Time};
+use serde_json::json;
+
+use crate::domain::check::{Health, Kind};
+use crate::domain::event::Kind as Happened;
+use crate::domain::ids::{CheckId, DeviceId};
+use crate::store::checks;
+use crate::store::events::{self, Actor};
+use crate::store::{Error, Result, Row, Tx, WriteTx, params, word};
+
+/// How long a join token is good.
+pub const TOKEN_LIFE: Millis = Millis::from_secs(7 * 86_400);
+
+/// What a check-in needs to know of its agent, in one look.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Its device.
+    pub device: DeviceId,
+    /// The device's name.
+    pub name: String,
+    /// The check that its check-ins feed.
+    pub check: CheckId,
+    /// What they have made of it.
+    pub health: Option<Health>,
+    /// When it last checked in.
+    pub last_check_in_at: Option<Time>,
+    /// How far the log it sends has been taken in.
+    pub acked: u64,
+    /// Its version, as it last said.
+    pub version: String,
+    /// Its boot, as it last said.
+    pub boot_id: String,
+    /// When it was started, by the device's clock, as it last said.
+    pub started_at: Time,
+    /// How far its clock was off when that was last told.
+    pub skew: Millis,
+    /// Where it called from.
+    pub seen_address: Option<String>,
+    /// The address it last reported.
+    pub reported_address: Option<String>,
+    /// When to look whether its next check-in came; absent: nobody waits for it.
+    pub look_at: Option<Time>,
+}
+
+const CALLER: &str = "SELECT a.device_id, d.name, a.check_id, h.status, h.run, h.count, h.since, h.last_at, a.last_check_in_at,
+    l.acked, a.version, a.boot_id, a.started_at, a.skew_ms, a.seen_address, a.reported_address, a.look_at
+    FROM agent a JOIN device d ON d.id = a.device_id LEFT JOIN check_health h ON h.check_id = a.check_id
+    LEFT JOIN agent_log l ON l.device_id = a.device_id AND l.log = $2";
+
+/// Who calls with that secret, if anybody knows it.
+///
+/// # Errors
+/// The database's.
+pub fn caller(tx: &Tx, secret_hash: &[u8; 32], log: &str) -> Result<Option<Caller>> {
+    tx.maybe(&format!("{CALLER} WHERE a.secret_hash = $1"), params![secret_hash.as_slice(), log], row_caller)
+}
+
+/// The agent of that device, if it has one.
+///
+/// # Errors
+/// The database's.
+pub fn of_device(tx: &Tx, device: DeviceId, log: &str) -> Result<Option<Caller>> {
+    tx.maybe(&format!("{CALLER} WHERE a.device_id = $1"), params![device.0, log], row_caller)
+}
+
+/// The agents whose check-ins are to be looked at by `now`.
+///
+/// # Errors
+/// The database's.
+pub fn due(tx: &Tx, now: Time, limit: u32) -> Result<Vec<Caller>> {
+    tx.all(
+        &format!("{CALLER} WHERE a.look_at <= $1 ORDER BY a.look_at LIMIT {limit}"),
+        params![now, ""],
+        row_caller,
+    )
+}
+
+/// When the next agent is to be looked at.
+///
+/// # Errors
+/// The database's.
+pub fn next_due(tx: &Tx) -> Result<Option<Time>> {
+    tx.one("SELECT min(look_at) FROM agent WHERE look_at IS NOT NULL", params![], |row| row.get(0))
+}
+
+/// Says when to look again whether an agent's check-in came; `None`: nobody waits for it.
+///
+/// # Errors
+/// The database's.
+pub fn look_at(tx: &WriteTx, device: DeviceId, at: Option<Time>) -> Result<()> {
+    tx.run("UPDATE agent SET look_at = $2 WHERE device_id = $1", params![device.0, at])?;
+    Ok(())
+}
+
+/// Gives every agent that is waited for at least until `at`.
+///
+/// # Errors
+/// The database's.
+pub fn wait_until(tx: &WriteTx, at: Time) -> Result<()> {
+    tx.run("UPDATE agent SET look_at = $1 WHERE look_at < $1", params![at])?;
+    Ok(())
+}
+
+/// What a check-in changed of its agent's row.
+#[derive(Clone, Debug)]
+pub struct Called<'a> {
+    /// Its version.
+    pub version: &'a str,
+    /// Its boot.
+    pub boot_id: &'a str,
+    /// When it was started, by the device's clock.
+    pub started_at: Time,
+    /// How far its clock is off.
+    pub skew: Millis,
+    /// Where it called from.
+    pub seen_address: Option<&'a str>,
+    /// The address it reports.
+    pub reported_address: Option<&'a str>,
+}
+
+/// Writes down that an agent checked in now.
+///
+/// # Errors
+/// The database's.
+pub fn called(tx: &WriteTx, device: DeviceId) -> Result<()> {
+    tx.run("UPDATE agent SET last_check_in_at = $2 WHERE device_id = $1", params![device.0, tx.now])?;
+    Ok(())
+}
+
+/// Writes down that an agent checked in now, and is another one than before in some way.
+///
+/// # Errors
+/// The database's.
+pub fn called_changed(tx: &WriteTx, device: DeviceId, called: &Called<'_>, look_at: Option<Time>) -> Result<()> {
+    tx.run(
+        "UPDATE agent SET last_check_in_at = $2, version = $3, boot_id = $4, started_at = $5, skew_ms = $6,
+         seen_address = $7, reported_address = $8, look_at = $9 WHERE device_id = $1",
+        params![
+            device.0,
+            tx.now,
+            called.version,
+            called.boot_id,
+            called.started_at,
+            called.skew,
+            called.seen_address,
+            called.reported_address,
+            look_at
+        ],
+    )?;
+    Ok(())
+}
+
+/// Moves the high-water mark of a log.
+///
+/// # Errors
+/// The database's.
+pub fn acked(tx: &WriteTx, device: DeviceId, log: &str, seq: u64) -> Result<()> {
+    tx.run(
+        "INSERT INTO agent_log (device_id, log, acked) VALUES ($1, $2, $3)
+         ON CONFLICT (device_id, log) DO UPDATE SET acked = excluded.acked",
+        params![device.0, log, i64::try_from(seq).unwrap_or(i64::MAX)],
+    )?;
+    Ok(())
+}
+
+/// Keeps the newest status.
+///
+/// # Errors
+/// The database's.
+pub fn set_status(tx: &WriteTx, device: DeviceId, at: Time, status: &Status) -> Result<()> {
+    let text = serde_json::to_string(status).map_err(|e| Error::Other(format!("a status: {e}")))?;
+    tx.run(
+        "INSERT INTO agent_status (device_id, at, status) VALUES ($1, $2, $3)
+         ON CONFLICT (device_id) DO UPDATE SET at = excluded.at, status = excluded.status
+         WHERE excluded.at >= agent_status.at",
+        params![device.0, at, text],
+    )?;
+    Ok(())
+}
+
+/// The newest status, and when it was.
+///
+/// # Errors
+/// The database's.
+pub fn status(tx: &Tx, device: DeviceId) -> Result<Option<(Time, Status)>> {
+    tx.maybe("SELECT at, status FROM agent_status WHERE device_id = $1", params![device.0], |row| {
+        let text: String = row.get(1)?;
+        let status = serde_json::from_str(&text).map_err(|e| Error::Other(format!("a status: {e}")))?;
+        Ok((row.get(0)?, status))
+    })
+}
+
+/// Makes a token of which `hash` is kept: whoever shows it joins as this device, once. Earlier tokens of the device
+/// that nobody used are void.
+///
+/// # Errors
+/// The database's.
+pub fn make_token(tx: &WriteTx, device: DeviceId, hash: &[u8; 32], by: &Actor) -> Result<()> {
+    tx.run("DELETE FROM join_token WHERE device_id = $1 AND used_at IS NULL", params![device.0])?;
+    tx.run(
+        "INSERT INTO join_token (hash, device_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",
+        params![hash.as_slice(), device.0, tx.now, tx.now + TOKEN_LIFE],
+    )?;
+    events::record(tx, by, Happened::TokenMade, device.into(), &json!({"expires_at": tx.now + TOKEN_LIFE}))?;
+    Ok(())
+}
+
+/// Why a token opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoEntry {
+    /// Nobody made it, or it was replaced by another.
+    Unknown,
+    /// Somebody joined with it.
+    Used,
+    /// It is too old.
+    Expired,
+}
+
+/// Uses a token up: the device it is for.
+///
+/// # Errors
+/// The database's.
+pub fn use_token(tx: &WriteTx, hash: &[u8; 32]) -> Result<std::result::Result<DeviceId, NoEntry>> {
+    let found = tx.maybe(
+        "SELECT device_id, expires_at, used_at FROM join_token WHERE hash = $1",
+        params![hash.as_slice()],
+        |row| Ok((DeviceId(row.get(0)?), row.get::<Time>(1)?, row.get::<Option<Time>>(2)?)),
+    )?;
+    let Some((device, expires_at, used_at)) = found else { return Ok(Err(NoEntry::Unknown)) };
+    if used_at.is_some() {
+        return Ok(Err(NoEntry::Used));
+    }
+    if tx.now >= expires_at {
+        return Ok(Err(NoEntry::Expired));
+    }
+    tx.run("UPDATE join_token SET used_at = $2 WHERE hash = $1", params![hash.as_slice(), tx.now])?;
+    Ok(Ok(device))
+}
+
+/// Makes an agent report for a device: with a secret of which `secret_hash` is kept, or with none where it is the
+/// one inside the server. An agent that reported for it before is out.
+///
+/// # Errors
+/// The database's.
+pub fn join(tx: &WriteTx, device: DeviceId, secret_hash: Option<&[u8; 32]>, body: &serde_json::Value, by: &Actor) -> Result<()> {
+    let check = tx.maybe("SELECT check_id FROM agent WHERE device_id = $1", params![device.0], |row| {
+        Ok(CheckId(row.get(0)?))
+    })?;
+    let check = match check {
+        Some(check) => check,
+        None => {
+            let new = checks::New {
+                device,
+                kind: Kind::CheckIn,
+                probe: None,
+                cadence: None,
+                timeout: None,
+                from: Some(device),
+                ping_key: None,
+            };
+            checks::add(tx, &new, by)?.id
+        }
+    };
+    tx.run(
+        "INSERT INTO agent (device_id, secret_hash, check_id, joined_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (device_id) DO UPDATE SET secret_hash = excluded.secret_hash, joined_at = excluded.joined_at,
+         version = '', boot_id = '', started_at = 0",
+        params![device.0, secret_hash.map(<[u8; 32]>::as_slice), check.0, tx.now],
+    )?;
+    events::record(tx, by, Happened::AgentJoined, device.into(), body)?;
+    Ok(())
+}
+
+fn row_caller(row: &Row) -> Result<Caller> {
+    let health = match row.get::<Option<String>>(3)? {
+        None => None,
+        Some(_) => Some(Health {
+            status: word(row, 3)?,
+            run: word(row, 4)?,
+            count: u32::try_from(row.get::<i64>(5)?).unwrap_or(u32::MAX),
+            since: row.get(6)?,
+            last_at: row.get(7)?,
+        }),
+    };
+    Ok(Caller {
+        device: DeviceId(row.get(0)?),
+        name: row.get(1)?,
+        check: CheckId(row.get(2)?),
+        health,
+        last_check_in_at: row.get(8)?,
+        acked: u64::try_from(row.get::<Option<i64>>(9)?.unwrap_or(0)).unwrap_or(0),
+        version: row.get(10)?,
+        boot_id: row.get(11)?,
+        started_at: row.get(12)?,
+        skew: row.get(13)?,
+        seen_address: row.get(14)?,
+        reported_address: row.get(15)?,
+        look_at: row.get(16)?,
+    })
+}

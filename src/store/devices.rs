@@ -1,0 +1,458 @@
+//! Devices: what they are called, where they are, and what they are as far as is known.
+
+use std::collections::HashMap;
+
+use schedules::Time;
+use serde_json::{Value, json};
+
+use crate::domain::device::{AddressFrom, Importance, Judgement, State, cycle};
+use crate::domain::event::Kind;
+use crate::domain::ids::{DeviceId, SiteId};
+use crate::domain::name;
+use crate::store::events::{self, Actor};
+use crate::store::filter::{Column, Page, Selection};
+use crate::store::settings::config_changed;
+use crate::store::{Error, Result, Row, Tx, WriteTx, params, word};
+
+/// The most devices one database holds.
+pub const MAX: i64 = 200_000;
+/// The most parents and the most tags of one device.
+pub const MAX_TIES: usize = 32;
+
+/// A thing on the network that is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its number.
+    pub id: DeviceId,
+    /// Its name.
+    pub name: String,
+    /// Its site.
+    pub site: Option<(SiteId, String)>,
+    /// Its address: an IP address or a name.
+    pub address: Option<String>,
+    /// Which address counts.
+    pub address_from: AddressFrom,
+    /// Its name in DNS.
+    pub dns_name: Option<String>,
+    /// How much depends on it.
+    pub importance: Importance,
+    /// What it is.
+    pub state: State,
+    /// Since when.
+    pub since: Time,
+    /// Why.
+    pub reason: String,
+    /// Since when a person has it paused.
+    pub paused_at: Option<Time>,
+    /// What people should know about it.
+    pub note: String,
+    /// When it was added.
+    pub created_at: Time,
+    /// When its agent last checked in.
+    pub last_check_in_at: Option<Time>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// What it hangs on, by name.
+    pub parents: Vec<String>,
+}
+
+const SELECT: &str = "SELECT d.id, d.name, d.site_id, s.name, d.address, d.address_from, d.dns_name, d.importance, d.state,
+    d.state_since, d.reason, d.paused_at, d.note, d.created_at, a.last_check_in_at
+    FROM device d LEFT JOIN site s ON s.id = d.site_id LEFT JOIN agent a ON a.device_id = d.id";
+
+/// What a query for devices may ask for, and where that stands.
+pub const QUERY: &[Column] = &[
+    Column::text("name", "d.name"),
+    Column::words("state", "d.state", State::NAMES),
+    Column::text("site", "s.name"),
+    Column::text("address", "d.address"),
+    Column::text("dns_name", "d.dns_name"),
+    Column::words("importance", "d.importance", Importance::NAMES),
+    Column::exists("tag", "SELECT 1 FROM device_tag t WHERE t.device_id = d.id AND t.tag"),
+    Column::exists(
+        "parent",
+        "SELECT 1 FROM device_parent p JOIN device up ON up.id = p.parent_id WHERE p.device_id = d.id AND up.name",
+    ),
+    Column::time("since", "d.state_since"),
+    Column::time("seen", "a.last_check_in_at"),
+    Column::time("created", "d.created_at"),
+    Column::flag("paused", "d.paused_at IS NOT NULL"),
+    Column::flag("agent", "a.device_id IS NOT NULL"),
+    Column::number("id", "d.id"),
+];
+
+/// Where free text is looked for.
+pub const TEXT: &[&str] = &["d.name", "d.address", "d.dns_name", "s.name", "d.note"];
+
+/// The device of that id or name.
+///
+/// # Errors
+/// The database's.
+pub fn find(tx: &Tx, id_or_name: &str) -> Result<Option<Device>> {
+    let found = match id_or_name.parse::<i64>() {
+        Ok(id) => tx.maybe(&format!("{SELECT} WHERE d.id = $1"), params![id], device)?,
+        Err(_) => tx.maybe(&format!("{SELECT} WHERE d.name = $1"), params![id_or_name.trim()], device)?,
+    };
+    let Some(mut found) = found else { return Ok(None) };
+    found.tags = tx.all(
+        "SELECT tag FROM device_tag WHERE device_id = $1 ORDER BY tag",
+        params![found.id.0],
+        |row| row.get(0),
+    )?;
+    found.parents = tx.all(
+        "SELECT d.name FROM device_parent p JOIN device d ON d.id = p.parent_id WHERE p.device_id = $1 ORDER BY d.name",
+        params![found.id.0],
+        |row| row.get(0),
+    )?;
+    Ok(Some(found))
+}
+
+/// The device of that id or name, which must be there.
+///
+/// # Errors
+/// There is none, or the database's.
+pub fn get(tx: &Tx, id_or_name: &str) -> Result<Device> {
+    find(tx, id_or_name)?.ok_or_else(|| Error::not_found("device", id_or_name))
+}
+
+/// The device of that number, which must be there.
+///
+/// # Errors
+/// There is none, or the database's.
+pub fn of(tx: &Tx, id: DeviceId) -> Result<Device> {
+    get(tx, &id.to_string())
+}
+
+/// The devices that are asked for.
+///
+/// # Errors
+/// The database's.
+pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Device>> {
+    let sql = format!("{SELECT} WHERE {} {}", wanted.sql(), page.sql("d.name"));
+    let mut all = tx.all(&sql, wanted.params(), device)?;
+    let mut tags = ties(tx, "SELECT device_id, tag FROM device_tag ORDER BY device_id, tag")?;
+    let mut parents = ties(
+        tx,
+        "SELECT p.device_id, d.name FROM device_parent p JOIN device d ON d.id = p.parent_id ORDER BY p.device_id, d.name",
+    )?;
+    for device in &mut all {
+        device.tags = tags.remove(&device.id.0).unwrap_or_default();
+        device.parents = parents.remove(&device.id.0).unwrap_or_default();
+    }
+    Ok(all)
+}
+
+fn ties(tx: &Tx, sql: &str) -> Result<HashMap<i64, Vec<String>>> {
+    let mut all: HashMap<i64, Vec<String>> = HashMap::new();
+    tx.each(sql, params![], |row| {
+        all.entry(row.get(0)?).or_default().push(row.get(1)?);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// How many there are.
+///
+/// # Errors
+/// The database's.
+pub fn count(tx: &Tx) -> Result<i64> {
+    tx.one("SELECT count(*) FROM device", params![], |row| row.get(0))
+}
+
+/// A device that is to be added, or what one is to become.
+#[derive(Clone, Debug)]
+pub struct New {
+    /// Its name.
+    pub name: String,
+    /// Its site.
+    pub site: Option<SiteId>,
+    /// Its address.
+    pub address: Option<String>,
+    /// Which address counts.
+    pub address_from: AddressFrom,
+    /// Its name in DNS.
+    pub dns_name: Option<String>,
+    /// How much depends on it.
+    pub importance: Importance,
+    /// What people should know about it.
+    pub note: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// What it hangs on, by id or name.
+    pub parents: Vec<String>,
+}
+
+impl New {
+    /// One of that name, and nothing else known.
+    #[must_use]
+    pub fn named(name: &str) -> New {
+        New {
+            name: name.to_owned(),
+            site: None,
+            address: None,
+            address_from: AddressFrom::Agent,
+            dns_name: None,
+            importance: Importance::Normal,
+            note: String::new(),
+            tags: Vec::new(),
+            parents: Vec::new(),
+        }
+    }
+
+    /// The device as it is, to be changed.
+    #[must_use]
+    pub fn like(device: &Device) -> New {
+        New {
+            name: device.name.clone(),
+            site: device.site.as_ref().map(|s| s.0),
+            address: device.address.clone(),
+            address_from: device.address_from,
+            dns_name: device.dns_name.clone(),
+            importance: device.importance,
+            note: device.note.clone(),
+            tags: device.tags.clone(),
+            parents: device.parents.clone(),
+        }
+    }
+
+    fn body(&self) -> Value {
+        json!({"name": self.name, "address": self.address, "address_from": self.address_from.as_str(),
+            "dns_name": self.dns_name, "importance": self.importance.as_str(), "tags": self.tags,
+            "parents": self.parents})
+    }
+}
+
+/// Adds one. Its state is unknown until something is measured.
+///
+/// # Errors
+/// Its name is none or taken, a parent is missing, a tag is none, there are too many, or the database's.
+pub fn add(tx: &WriteTx, new: &New, by: &Actor) -> Result<Device> {
+    let name = free_name(tx, &new.name, None)?;
+    if count(tx)? >= MAX {
+        return Err(Error::refused(format!("there are {MAX} devices already: one database holds no more")));
+    }
+    let id = tx.insert(
+        "INSERT INTO device (name, site_id, address, address_from, dns_name, importance, note, state_since, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) RETURNING id",
+        params![
+            name.as_str(),
+            new.site.map(|s| s.0),
+            new.address.as_deref(),
+            new.address_from.as_str(),
+            new.dns_name.as_deref(),
+            new.importance.as_str(),
+            new.note.as_str(),
+            tx.now
+        ],
+    )?;
+    let id = DeviceId(id);
+    set_tags(tx, id, &new.tags)?;
+    set_parents(tx, id, &new.parents)?;
+    events::record(tx, by, Kind::DeviceAdded, id.into(), &new.body())?;
+    of(tx, id)
+}
+
+/// Makes a device what `new` says.
+///
+/// # Errors
+/// As [`add`]; and a parent that hangs on the device itself.
+pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device> {
+    let before = New::like(&of(tx, id)?).body();
+    let name = free_name(tx, &new.name, Some(id))?;
+    tx.run(
+        "UPDATE device SET name = $2, site_id = $3, address = $4, address_from = $5, dns_name = $6, importance = $7,
+         note = $8 WHERE id = $1",
+        params![
+            id.0,
+            name.as_str(),
+            new.site.map(|s| s.0),
+            new.address.as_deref(),
+            new.address_from.as_str(),
+            new.dns_name.as_deref(),
+            new.importance.as_str(),
+            new.note.as_str()
+        ],
+    )?;
+    set_tags(tx, id, &new.tags)?;
+    set_parents(tx, id, &new.parents)?;
+    config_changed(tx)?;
+    events::record(tx, by, Kind::DeviceEdited, id.into(), &json!({"from": before, "to": new.body()}))?;
+    of(tx, id)
+}
+
+/// Removes one, with its checks, readings, outages; its events and tickets stay.
+///
+/// # Errors
+/// The database's.
+pub fn remove(tx: &WriteTx, device: &Device, by: &Actor) -> Result<()> {
+    events::record(tx, by, Kind::DeviceRemoved, device.id.into(), &New::like(device).body())?;
+    tx.run("DELETE FROM checks WHERE agent_id = $1", params![device.id.0])?;
+    tx.run(
+        "DELETE FROM reading WHERE check_id IN (SELECT id FROM checks WHERE device_id = $1)",
+        params![device.id.0],
+    )?;
+    tx.run("DELETE FROM device WHERE id = $1", params![device.id.0])?;
+    config_changed(tx)
+}
+
+/// Pauses one, or watches it again; false where it was so already.
+///
+/// # Errors
+/// The database's.
+pub fn pause(tx: &WriteTx, id: DeviceId, by: &Actor) -> Result<bool> {
+    let rows = tx.run("UPDATE device SET paused_at = $2 WHERE id = $1 AND paused_at IS NULL", params![id.0, tx.now])?;
+    if rows == 1 {
+        config_changed(tx)?;
+        events::record(tx, by, Kind::DevicePaused, id.into(), &json!({}))?;
+    }
+    Ok(rows == 1)
+}
+
+/// Watches a paused one again; false where it was not paused. What was known of its checks is forgotten: nobody
+/// looked meanwhile.
+///
+/// # Errors
+/// The database's.
+pub fn resume(tx: &WriteTx, id: DeviceId, by: &Actor) -> Result<bool> {
+    let rows =
+        tx.run("UPDATE device SET paused_at = NULL WHERE id = $1 AND paused_at IS NOT NULL", params![id.0])?;
+    if rows == 1 {
+        tx.run(
+            "DELETE FROM check_health WHERE check_id IN (SELECT id FROM checks WHERE device_id = $1)",
+            params![id.0],
+        )?;
+        config_changed(tx)?;
+        events::record(tx, by, Kind::DeviceResumed, id.into(), &json!({}))?;
+    }
+    Ok(rows == 1)
+}
+
+/// Writes down what a device is, with an event if its state is another one now; false where nothing changed.
+///
+/// # Errors
+/// The database's.
+pub fn set_state(tx: &WriteTx, device: &Device, judged: &Judgement, by: &Actor) -> Result<bool> {
+    if judged.state == device.state && judged.reason == device.reason {
+        return Ok(false);
+    }
+    tx.run(
+        "UPDATE device SET state = $2, state_since = $3, reason = $4 WHERE id = $1",
+        params![device.id.0, judged.state.as_str(), judged.since, judged.reason.as_str()],
+    )?;
+    if judged.state != device.state {
+        let body = json!({"from": device.state.as_str(), "to": judged.state.as_str(), "since": judged.since,
+            "reason": judged.reason});
+        events::record(tx, by, Kind::DeviceState, device.id.into(), &body)?;
+    }
+    Ok(judged.state != device.state)
+}
+
+/// Follows an address that changed at the device.
+///
+/// # Errors
+/// The database's.
+pub fn set_address(tx: &WriteTx, id: DeviceId, from: Option<&str>, to: &str, by: &Actor) -> Result<()> {
+    tx.run("UPDATE device SET address = $2 WHERE id = $1", params![id.0, to])?;
+    config_changed(tx)?;
+    events::record(tx, by, Kind::DeviceAddress, id.into(), &json!({"from": from, "to": to}))?;
+    Ok(())
+}
+
+/// The states of its parents.
+///
+/// # Errors
+/// The database's.
+pub fn parent_states(tx: &Tx, id: DeviceId) -> Result<Vec<State>> {
+    tx.all(
+        "SELECT d.state FROM device_parent p JOIN device d ON d.id = p.parent_id WHERE p.device_id = $1",
+        params![id.0],
+        |row| word(row, 0),
+    )
+}
+
+/// Its children.
+///
+/// # Errors
+/// The database's.
+pub fn children(tx: &Tx, id: DeviceId) -> Result<Vec<DeviceId>> {
+    tx.all("SELECT device_id FROM device_parent WHERE parent_id = $1 ORDER BY device_id", params![id.0], |row| {
+        Ok(DeviceId(row.get(0)?))
+    })
+}
+
+fn free_name(tx: &Tx, wanted: &str, own: Option<DeviceId>) -> Result<String> {
+    let name = name::check(wanted).map_err(|e| Error::usage(e.to_string()))?;
+    match find(tx, name)? {
+        Some(other) if Some(other.id) != own => {
+            Err(Error::Conflict(format!("there is a device '{name}' already (id {})", other.id)))
+        }
+        Some(_) | None => Ok(name.to_owned()),
+    }
+}
+
+fn set_tags(tx: &WriteTx, id: DeviceId, tags: &[String]) -> Result<()> {
+    if tags.len() > MAX_TIES {
+        return Err(Error::usage(format!("{} tags are too many: a device has at most {MAX_TIES}", tags.len())));
+    }
+    tx.run("DELETE FROM device_tag WHERE device_id = $1", params![id.0])?;
+    for tag in tags {
+        let tag = name::check(tag).map_err(|e| Error::usage(format!("tag: {e}")))?;
+        tx.run(
+            "INSERT INTO device_tag (device_id, tag) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            params![id.0, tag],
+        )?;
+    }
+    Ok(())
+}
+
+fn set_parents(tx: &WriteTx, id: DeviceId, parents: &[String]) -> Result<()> {
+    if parents.len() > MAX_TIES {
+        return Err(Error::usage(format!("{} parents are too many: a device has at most {MAX_TIES}", parents.len())));
+    }
+    tx.run("DELETE FROM device_parent WHERE device_id = $1", params![id.0])?;
+    if parents.is_empty() {
+        return Ok(());
+    }
+    let mut known: HashMap<DeviceId, Vec<DeviceId>> = HashMap::new();
+    tx.each("SELECT device_id, parent_id FROM device_parent", params![], |row| {
+        known.entry(DeviceId(row.get(0)?)).or_default().push(DeviceId(row.get(1)?));
+        Ok(())
+    })?;
+    for parent in parents {
+        let parent = find(tx, parent)?.ok_or_else(|| Error::not_found("device", parent))?;
+        if let Some(way) = cycle(&known, id, parent.id) {
+            let names: Vec<String> =
+                way.iter().map(|&step| Ok(of(tx, step)?.name)).collect::<Result<Vec<_>>>()?;
+            return Err(Error::refused(format!("this would close a ring of parents: {}", names.join(" → "))));
+        }
+        tx.run(
+            "INSERT INTO device_parent (device_id, parent_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            params![id.0, parent.id.0],
+        )?;
+        known.entry(id).or_default().push(parent.id);
+    }
+    Ok(())
+}
+
+fn device(row: &Row) -> Result<Device> {
+    let site: Option<i64> = row.get(2)?;
+    let site_name: Option<String> = row.get(3)?;
+    Ok(Device {
+        id: DeviceId(row.get(0)?),
+        name: row.get(1)?,
+        site: site.map(|id| (SiteId(id), site_name.unwrap_or_default())),
+        address: row.get(4)?,
+        address_from: word(row, 5)?,
+        dns_name: row.get(6)?,
+        importance: word(row, 7)?,
+        state: word(row, 8)?,
+        since: row.get(9)?,
+        reason: row.get(10)?,
+        paused_at: row.get(11)?,
+        note: row.get(12)?,
+        created_at: row.get(13)?,
+        last_check_in_at: row.get(14)?,
+        tags: Vec::new(),
+        parents: Vec::new(),
+    })
+}

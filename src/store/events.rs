@@ -1,0 +1,179 @@
+//! The event log: every change is one line, written in the transaction of the change it tells of.
+
+use schedules::Time;
+use serde_json::Value;
+
+use crate::domain::event::{About, Kind};
+use crate::domain::ids::{DeviceId, EventId, SiteId, TicketId};
+use crate::store::filter::{Column, Page, Selection};
+use crate::store::{Result, Row, Tx, WriteTx, params};
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// lineman itself.
+    System,
+    /// The agent of the device of that name.
+    Agent(String),
+    /// A person, by login name, at the command line.
+    Person(String),
+}
+
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Actor::System => f.write_str("system"),
+            Actor::Agent(name) => write!(f, "agent:{name}"),
+            Actor::Person(name) => write!(f, "user:{name}"),
+        }
+    }
+}
+
+impl Actor {
+    /// The name a person signs with; for the others what they are.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Actor::System => "system".to_owned(),
+            Actor::Agent(name) | Actor::Person(name) => name.clone(),
+        }
+    }
+}
+
+/// One line of the log.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its number: rises with time, never used again.
+    pub id: EventId,
+    /// When.
+    pub at: Time,
+    /// What: one of [`Kind`]'s names, or one a newer lineman wrote.
+    pub kind: String,
+    /// Who.
+    pub actor: String,
+    /// The device it is about, and its name while it exists.
+    pub device: Option<(DeviceId, Option<String>)>,
+    /// The site it is about, and its name while it exists.
+    pub site: Option<(SiteId, Option<String>)>,
+    /// The ticket it is about.
+    pub ticket: Option<TicketId>,
+    /// What else there is to tell, as JSON.
+    pub body: Value,
+}
+
+const COLUMNS: &str = "e.id, e.at, e.kind, e.actor, e.device_id, d.name, e.site_id, s.name, e.ticket_id, e.body";
+const FROM: &str =
+    "FROM event e LEFT JOIN device d ON d.id = e.device_id LEFT JOIN site s ON s.id = e.site_id";
+
+/// What a query for events may ask for, and where that stands.
+pub const QUERY: &[Column] = &[
+    Column::text("kind", "e.kind"),
+    Column::text("actor", "e.actor"),
+    Column::text("device", "d.name"),
+    Column::text("site", "s.name"),
+    Column::number("ticket", "e.ticket_id"),
+    Column::number("id", "e.id"),
+    Column::time("at", "e.at"),
+];
+
+/// Where free text is looked for.
+pub const TEXT: &[&str] = &["e.kind", "e.actor", "d.name", "e.body"];
+
+/// Writes a line.
+///
+/// # Errors
+/// The database's.
+pub fn record(tx: &WriteTx, by: &Actor, kind: Kind, about: About, body: &Value) -> Result<EventId> {
+    let id = tx.insert(
+        "INSERT INTO event (at, kind, actor, device_id, site_id, ticket_id, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+        params![
+            tx.now,
+            kind.as_str(),
+            by.to_string(),
+            about.device.map(|d| d.0),
+            about.site.map(|s| s.0),
+            about.ticket.map(|t| t.0),
+            body.to_string()
+        ],
+    )?;
+    Ok(EventId(id))
+}
+
+/// The lines that are asked for, oldest first; of a page the newest.
+///
+/// # Errors
+/// The database's.
+pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Event>> {
+    let mut all = Vec::new();
+    each(tx, wanted, page, |event| {
+        all.push(event);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Hands each line that is asked for to `f`, oldest first, without holding them all.
+///
+/// # Errors
+/// The database's, or `f`'s.
+pub fn each(tx: &Tx, wanted: &Selection, page: &Page, mut f: impl FnMut(Event) -> Result<()>) -> Result<()> {
+    let sql = match page.limit {
+        Some(limit) => format!(
+            "SELECT * FROM (SELECT {COLUMNS} {FROM} WHERE {} ORDER BY e.id DESC LIMIT {limit}) newest ORDER BY 1",
+            wanted.sql()
+        ),
+        None => format!("SELECT {COLUMNS} {FROM} WHERE {} ORDER BY e.id", wanted.sql()),
+    };
+    tx.each(&sql, wanted.params(), |row| f(event(row)?))
+}
+
+/// The lines after `after`, oldest first, at most `limit` of them.
+///
+/// # Errors
+/// The database's.
+pub fn after(tx: &Tx, after: EventId, wanted: &Selection, limit: u32) -> Result<Vec<Event>> {
+    let sql = format!(
+        "SELECT {COLUMNS} {FROM} WHERE e.id > {} AND {} ORDER BY e.id LIMIT {limit}",
+        after.0,
+        wanted.sql()
+    );
+    tx.all(&sql, wanted.params(), event)
+}
+
+/// The number of the newest line; 0 where there is none.
+///
+/// # Errors
+/// The database's.
+pub fn newest(tx: &Tx) -> Result<EventId> {
+    tx.one("SELECT coalesce(max(id), 0) FROM event", params![], |row| Ok(EventId(row.get(0)?)))
+}
+
+/// Forgets what is older than `before`, at most `limit` lines; how many it were.
+///
+/// # Errors
+/// The database's.
+pub fn prune(tx: &WriteTx, before: Time, limit: u32) -> Result<usize> {
+    tx.run(
+        "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at < $1 ORDER BY id LIMIT $2)",
+        params![before, limit],
+    )
+}
+
+fn event(row: &Row) -> Result<Event> {
+    let body: String = row.get(9)?;
+    let device: Option<i64> = row.get(4)?;
+    let device_name: Option<String> = row.get(5)?;
+    let site: Option<i64> = row.get(6)?;
+    let site_name: Option<String> = row.get(7)?;
+    Ok(Event {
+        id: EventId(row.get(0)?),
+        at: row.get(1)?,
+        kind: row.get(2)?,
+        actor: row.get(3)?,
+        device: device.map(|id| (DeviceId(id), device_name)),
+        site: site.map(|id| (SiteId(id), site_name)),
+        ticket: row.get::<Option<i64>>(8)?.map(TicketId),
+        body: serde_json::from_str(&body).unwrap_or(Value::String(body)),
+    })
+}

@@ -1,0 +1,467 @@
+//! Tickets, what is written on them, and which devices they are about.
+
+use schedules::Time;
+use serde_json::json;
+
+use crate::domain::device::Importance;
+use crate::domain::event::{About, Kind as Happened};
+use crate::domain::ids::{DeviceId, SiteId, TicketId};
+use crate::domain::ticket::{Kind, Newest, Priority, Score, State};
+use crate::store::events::{self, Actor};
+use crate::store::filter::{Column, Page, Selection};
+use crate::store::{Error, Result, Row, Tx, WriteTx, params, word};
+
+/// The longest title, in characters.
+pub const MAX_TITLE: usize = 200;
+/// The longest comment, in bytes.
+pub const MAX_COMMENT: usize = 64 * 1024;
+
+/// Work for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Its number.
+    pub id: TicketId,
+    /// What it is about.
+    pub kind: Kind,
+    /// Where it stands.
+    pub state: State,
+    /// Its title.
+    pub title: String,
+    /// The device it is about, and its name.
+    pub device: Option<(DeviceId, String)>,
+    /// The site it is about, and its name.
+    pub site: Option<(SiteId, String)>,
+    /// Its priority.
+    pub priority: Priority,
+    /// The score the priority follows from.
+    pub score: i64,
+    /// Who has it.
+    pub assignee: Option<String>,
+    /// When it was opened.
+    pub opened_at: Time,
+    /// Who opened it.
+    pub opened_by: String,
+    /// When somebody acknowledged it.
+    pub acknowledged_at: Option<Time>,
+    /// When a person first touched it.
+    pub touched_at: Option<Time>,
+    /// When its device came back.
+    pub recovered_at: Option<Time>,
+    /// When it was done.
+    pub resolved_at: Option<Time>,
+    /// When it resolved by itself.
+    pub self_resolved_at: Option<Time>,
+    /// Why a person closed it.
+    pub close_reason: Option<String>,
+    /// How often the trouble came back.
+    pub recurrences: i64,
+    /// When it resolves itself.
+    pub settle_at: Option<Time>,
+    /// The devices out of reach behind its device, by name.
+    pub affected: Vec<String>,
+    /// Its newest outage.
+    pub outage: Option<i64>,
+}
+
+const SELECT: &str = "SELECT t.id, t.kind, t.state, t.title, t.device_id, d.name, t.site_id, s.name, t.priority, t.score,
+    t.assignee, t.opened_at, t.opened_by, t.acknowledged_at, t.touched_at, t.recovered_at, t.resolved_at,
+    t.self_resolved_at, t.close_reason, t.recurrences, t.settle_at,
+    (SELECT max(o.id) FROM outage o WHERE o.ticket_id = t.id)
+    FROM ticket t LEFT JOIN device d ON d.id = t.device_id LEFT JOIN site s ON s.id = t.site_id";
+
+/// What a query for tickets may ask for, and where that stands.
+pub const QUERY: &[Column] = &[
+    Column::words("state", "t.state", State::NAMES),
+    Column::words("priority", "t.priority", Priority::NAMES),
+    Column::words("kind", "t.kind", Kind::NAMES),
+    Column::text("device", "d.name"),
+    Column::text("site", "s.name"),
+    Column::text("assignee", "t.assignee"),
+    Column::number("score", "t.score"),
+    Column::number("recurrences", "t.recurrences"),
+    Column::time("opened", "t.opened_at"),
+    Column::time("recovered", "t.recovered_at"),
+    Column::number("id", "t.id"),
+];
+
+/// Where free text is looked for.
+pub const TEXT: &[&str] = &["t.title", "d.name", "s.name"];
+
+/// The tickets that are asked for; without another order those of the highest score first.
+///
+/// # Errors
+/// The database's.
+pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Ticket>> {
+    let sql = format!("{SELECT} WHERE {} {}", wanted.sql(), page.sql("t.score DESC, t.id"));
+    let mut all = tx.all(&sql, wanted.params(), ticket)?;
+    for ticket in &mut all {
+        ticket.affected = affected(tx, ticket.id)?;
+    }
+    Ok(all)
+}
+
+/// The ticket of that id, which must be there.
+///
+/// # Errors
+/// There is none, or the database's.
+pub fn get(tx: &Tx, id: &str) -> Result<Ticket> {
+    let found = match id.trim_start_matches('#').parse::<i64>() {
+        Ok(number) => tx.maybe(&format!("{SELECT} WHERE t.id = $1"), params![number], ticket)?,
+        Err(_) => None,
+    };
+    let mut found = found.ok_or_else(|| Error::not_found("ticket", id))?;
+    found.affected = affected(tx, found.id)?;
+    Ok(found)
+}
+
+/// The ticket of that number, which must be there.
+///
+/// # Errors
+/// There is none, or the database's.
+pub fn of(tx: &Tx, id: TicketId) -> Result<Ticket> {
+    get(tx, &id.to_string())
+}
+
+fn affected(tx: &Tx, id: TicketId) -> Result<Vec<String>> {
+    tx.all(
+        "SELECT d.name FROM ticket_affected f JOIN device d ON d.id = f.device_id WHERE f.ticket_id = $1 ORDER BY d.name",
+        params![id.0],
+        |row| row.get(0),
+    )
+}
+
+/// The newest outage ticket of a device.
+///
+/// # Errors
+/// The database's.
+pub fn newest_of(tx: &Tx, device: DeviceId) -> Result<Option<(TicketId, Newest)>> {
+    tx.maybe(
+        "SELECT id, state, self_resolved_at FROM ticket WHERE device_id = $1 AND kind = 'outage' ORDER BY id DESC LIMIT 1",
+        params![device.0],
+        |row| Ok((TicketId(row.get(0)?), Newest { state: word(row, 1)?, self_resolved_at: row.get(2)? })),
+    )
+}
+
+/// The outage ticket of a device that is not done.
+///
+/// # Errors
+/// The database's.
+pub fn unfinished_of(tx: &Tx, device: DeviceId) -> Result<Option<Ticket>> {
+    let id = tx.maybe(
+        "SELECT id FROM ticket WHERE device_id = $1 AND kind = 'outage' AND state IN ('open', 'waiting', 'recovered')",
+        params![device.0],
+        |row| Ok(TicketId(row.get(0)?)),
+    )?;
+    id.map(|id| of(tx, id)).transpose()
+}
+
+/// A ticket that is to be opened.
+#[derive(Clone, Debug)]
+pub struct New {
+    /// What it is about.
+    pub kind: Kind,
+    /// Its title.
+    pub title: String,
+    /// The device it is about.
+    pub device: Option<DeviceId>,
+    /// The site it is about.
+    pub site: Option<SiteId>,
+}
+
+/// Opens one.
+///
+/// # Errors
+/// The title is none, or the database's.
+pub fn open(tx: &WriteTx, new: &New, score: &Score, rescore_at: Option<Time>, by: &Actor) -> Result<TicketId> {
+    let title = new.title.trim();
+    if title.is_empty() || title.chars().count() > MAX_TITLE || title.chars().any(char::is_control) {
+        return Err(Error::usage(format!("a title has 1 to {MAX_TITLE} characters, all of them printable")));
+    }
+    let id = tx.insert(
+        "INSERT INTO ticket (kind, state, title, device_id, site_id, priority, score, opened_at, opened_by, rescore_at)
+         VALUES ($1, 'open', $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+        params![
+            new.kind.as_str(),
+            title,
+            new.device.map(|d| d.0),
+            new.site.map(|s| s.0),
+            score.priority().as_str(),
+            i64::from(score.points()),
+            tx.now,
+            by.to_string(),
+            rescore_at
+        ],
+    )?;
+    let about = About { device: new.device, site: new.site, ticket: Some(TicketId(id)) };
+    let body = json!({"title": title, "priority": score.priority().as_str(), "score": score.points(),
+        "reasons": score.reasons});
+    events::record(tx, by, Happened::TicketOpened, about, &body)?;
+    Ok(TicketId(id))
+}
+
+/// What an event about a ticket is about.
+#[must_use]
+pub fn about(ticket: &Ticket) -> About {
+    About {
+        device: ticket.device.as_ref().map(|d| d.0),
+        site: ticket.site.as_ref().map(|s| s.0),
+        ticket: Some(ticket.id),
+    }
+}
+
+/// Sets a ticket's score, with an event if its priority is another one now.
+///
+/// # Errors
+/// The database's.
+pub fn set_score(tx: &WriteTx, ticket: &Ticket, score: &Score, rescore_at: Option<Time>, by: &Actor) -> Result<()> {
+    let priority = score.priority();
+    tx.run(
+        "UPDATE ticket SET priority = $2, score = $3, rescore_at = $4 WHERE id = $1",
+        params![ticket.id.0, priority.as_str(), i64::from(score.points()), rescore_at],
+    )?;
+    if priority != ticket.priority {
+        let body = json!({"from": ticket.priority.as_str(), "to": priority.as_str(), "score": score.points(),
+            "reasons": score.reasons});
+        events::record(tx, by, Happened::TicketPriority, about(ticket), &body)?;
+    }
+    Ok(())
+}
+
+/// The device of an open ticket came back by itself. `settle_at`: when it resolves itself.
+///
+/// # Errors
+/// The database's.
+pub fn recovered(tx: &WriteTx, ticket: &Ticket, at: Time, settle_at: Option<Time>, by: &Actor) -> Result<()> {
+    let rows = tx.run(
+        "UPDATE ticket SET state = 'recovered', recovered_at = $2, settle_at = $3 WHERE id = $1 AND state IN ('open', 'waiting')",
+        params![ticket.id.0, at, settle_at],
+    )?;
+    if rows == 1 {
+        let body = json!({"recovered_at": at, "settle_at": settle_at});
+        events::record(tx, by, Happened::TicketRecovered, about(ticket), &body)?;
+    }
+    Ok(())
+}
+
+/// Says when a recovered ticket resolves itself; `None`: it does not for now.
+///
+/// # Errors
+/// The database's.
+pub fn set_settle(tx: &WriteTx, id: TicketId, at: Option<Time>) -> Result<()> {
+    tx.run("UPDATE ticket SET settle_at = $2 WHERE id = $1 AND state = 'recovered'", params![id.0, at])?;
+    Ok(())
+}
+
+/// The trouble is back: the ticket is open again, and its recurrence counted.
+///
+/// # Errors
+/// The database's.
+pub fn relapse(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<()> {
+    tx.run(
+        "UPDATE ticket SET state = 'open', recurrences = recurrences + 1, recovered_at = NULL, resolved_at = NULL,
+         self_resolved_at = NULL, settle_at = NULL WHERE id = $1",
+        params![ticket.id.0],
+    )?;
+    let body = json!({"recurrences": ticket.recurrences + 1, "was": ticket.state.as_str()});
+    events::record(tx, by, Happened::TicketReopened, about(ticket), &body)?;
+    Ok(())
+}
+
+/// A recovered ticket resolves itself; false where somebody touched it meanwhile.
+///
+/// # Errors
+/// The database's.
+pub fn self_resolve(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<bool> {
+    let rows = tx.run(
+        "UPDATE ticket SET state = 'resolved', resolved_at = $2, self_resolved_at = $2, settle_at = NULL, rescore_at = NULL
+         WHERE id = $1 AND state = 'recovered' AND touched_at IS NULL",
+        params![ticket.id.0, tx.now],
+    )?;
+    if rows == 1 {
+        events::record(tx, by, Happened::TicketResolved, about(ticket), &json!({"by_itself": true}))?;
+    }
+    Ok(rows == 1)
+}
+
+/// A person closes it.
+///
+/// # Errors
+/// It is done already, or the database's.
+pub fn close(tx: &WriteTx, ticket: &Ticket, reason: Option<&str>, by: &Actor) -> Result<()> {
+    let rows = tx.run(
+        "UPDATE ticket SET state = 'closed', resolved_at = coalesce(resolved_at, $2), touched_at = coalesce(touched_at, $2),
+         acknowledged_at = coalesce(acknowledged_at, $2), close_reason = $3, settle_at = NULL, rescore_at = NULL
+         WHERE id = $1 AND state IN ('open', 'waiting', 'recovered', 'resolved')",
+        params![ticket.id.0, tx.now, reason],
+    )?;
+    if rows == 0 {
+        return Err(Error::Conflict(format!("ticket {} is {} already", ticket.id, ticket.state)));
+    }
+    events::record(tx, by, Happened::TicketClosed, about(ticket), &json!({"reason": reason}))?;
+    Ok(())
+}
+
+/// A person opens it again.
+///
+/// # Errors
+/// It is not done, its device has another ticket by now, or the database's.
+pub fn reopen(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<()> {
+    if !ticket.state.is_done() {
+        return Err(Error::Conflict(format!("ticket {} is {} already", ticket.id, ticket.state)));
+    }
+    if ticket.kind == Kind::Outage
+        && let Some((device, name)) = &ticket.device
+        && let Some(other) = unfinished_of(tx, *device)?
+    {
+        return Err(Error::refused(format!("device '{name}' has ticket {} by now: one trouble has one ticket", other.id)));
+    }
+    tx.run(
+        "UPDATE ticket SET state = 'open', resolved_at = NULL, self_resolved_at = NULL, close_reason = NULL,
+         recovered_at = NULL, touched_at = coalesce(touched_at, $2) WHERE id = $1",
+        params![ticket.id.0, tx.now],
+    )?;
+    events::record(tx, by, Happened::TicketReopened, about(ticket), &json!({"was": ticket.state.as_str()}))?;
+    Ok(())
+}
+
+/// Gives it to somebody, or to nobody. Whoever has it has acknowledged it.
+///
+/// # Errors
+/// The database's.
+pub fn assign(tx: &WriteTx, ticket: &Ticket, to: Option<&str>, by: &Actor) -> Result<()> {
+    tx.run(
+        "UPDATE ticket SET assignee = $2, touched_at = coalesce(touched_at, $3), settle_at = NULL,
+         acknowledged_at = CASE WHEN $2 IS NULL THEN acknowledged_at ELSE coalesce(acknowledged_at, $3) END WHERE id = $1",
+        params![ticket.id.0, to, tx.now],
+    )?;
+    let body = json!({"from": ticket.assignee, "to": to});
+    events::record(tx, by, Happened::TicketAssigned, about(ticket), &body)?;
+    Ok(())
+}
+
+/// One thing somebody wrote on a ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// When.
+    pub at: Time,
+    /// Who.
+    pub author: String,
+    /// What.
+    pub text: String,
+}
+
+/// A person writes on it, and so has touched and acknowledged it.
+///
+/// # Errors
+/// There is nothing to write, or too much, or the database's.
+pub fn comment(tx: &WriteTx, ticket: &Ticket, text: &str, by: &Actor) -> Result<()> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::usage("a comment must not be empty".to_owned()));
+    }
+    if text.len() > MAX_COMMENT {
+        return Err(Error::usage(format!("a comment has at most {} KiB, this has {}", MAX_COMMENT / 1024, text.len() / 1024)));
+    }
+    tx.run(
+        "INSERT INTO ticket_comment (ticket_id, at, author, text) VALUES ($1, $2, $3, $4)",
+        params![ticket.id.0, tx.now, by.name(), text],
+    )?;
+    tx.run(
+        "UPDATE ticket SET touched_at = coalesce(touched_at, $2), acknowledged_at = coalesce(acknowledged_at, $2),
+         settle_at = NULL WHERE id = $1",
+        params![ticket.id.0, tx.now],
+    )?;
+    events::record(tx, by, Happened::TicketCommented, about(ticket), &json!({"text": text}))?;
+    Ok(())
+}
+
+/// What is written on a ticket, oldest first.
+///
+/// # Errors
+/// The database's.
+pub fn comments(tx: &Tx, id: TicketId) -> Result<Vec<Comment>> {
+    tx.all(
+        "SELECT at, author, text FROM ticket_comment WHERE ticket_id = $1 ORDER BY id",
+        params![id.0],
+        |row| Ok(Comment { at: row.get(0)?, author: row.get(1)?, text: row.get(2)? }),
+    )
+}
+
+/// The devices out of reach behind a device: its children that are unreachable, and how important each is.
+///
+/// # Errors
+/// The database's.
+pub fn out_behind(tx: &Tx, device: DeviceId) -> Result<Vec<(DeviceId, Importance)>> {
+    tx.all(
+        "SELECT d.id, d.importance FROM device_parent p JOIN device d ON d.id = p.device_id
+         WHERE p.parent_id = $1 AND d.state = 'unreachable' ORDER BY d.id",
+        params![device.0],
+        |row| Ok((DeviceId(row.get(0)?), word(row, 1)?)),
+    )
+}
+
+/// Lists `devices` on a ticket as affected, and no others.
+///
+/// # Errors
+/// The database's.
+pub fn set_affected(tx: &WriteTx, id: TicketId, devices: &[DeviceId]) -> Result<()> {
+    tx.run("DELETE FROM ticket_affected WHERE ticket_id = $1", params![id.0])?;
+    for device in devices {
+        tx.run("INSERT INTO ticket_affected (ticket_id, device_id) VALUES ($1, $2)", params![id.0, device.0])?;
+    }
+    Ok(())
+}
+
+/// The tickets that resolve themselves, or whose age changes their score, by `now`.
+///
+/// # Errors
+/// The database's.
+pub fn due(tx: &Tx, now: Time, limit: u32) -> Result<Vec<Ticket>> {
+    tx.all(
+        &format!("{SELECT} WHERE t.settle_at <= $1 OR t.rescore_at <= $1 ORDER BY t.id LIMIT {limit}"),
+        params![now],
+        ticket,
+    )
+}
+
+/// When the next ticket is to be looked at.
+///
+/// # Errors
+/// The database's.
+pub fn next_due(tx: &Tx) -> Result<Option<Time>> {
+    let settle: Option<Time> =
+        tx.one("SELECT min(settle_at) FROM ticket WHERE settle_at IS NOT NULL", params![], |row| row.get(0))?;
+    let rescore: Option<Time> =
+        tx.one("SELECT min(rescore_at) FROM ticket WHERE rescore_at IS NOT NULL", params![], |row| row.get(0))?;
+    Ok([settle, rescore].into_iter().flatten().min())
+}
+
+fn ticket(row: &Row) -> Result<Ticket> {
+    let device: Option<i64> = row.get(4)?;
+    let device_name: Option<String> = row.get(5)?;
+    let site: Option<i64> = row.get(6)?;
+    let site_name: Option<String> = row.get(7)?;
+    Ok(Ticket {
+        id: TicketId(row.get(0)?),
+        kind: word(row, 1)?,
+        state: word(row, 2)?,
+        title: row.get(3)?,
+        device: device.map(|id| (DeviceId(id), device_name.unwrap_or_default())),
+        site: site.map(|id| (SiteId(id), site_name.unwrap_or_default())),
+        priority: word(row, 8)?,
+        score: row.get(9)?,
+        assignee: row.get(10)?,
+        opened_at: row.get(11)?,
+        opened_by: row.get(12)?,
+        acknowledged_at: row.get(13)?,
+        touched_at: row.get(14)?,
+        recovered_at: row.get(15)?,
+        resolved_at: row.get(16)?,
+        self_resolved_at: row.get(17)?,
+        close_reason: row.get(18)?,
+        recurrences: row.get(19)?,
+        settle_at: row.get(20)?,
+        affected: Vec::new(),
+        outage: row.get(21)?,
+    })
+}
