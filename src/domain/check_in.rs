@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn a_skew_is_told_once() {
         let s = Millis::from_secs;
-        for (before, now, news) in [(0, 4, false), (0, 6, true), (6, 7, false), (6, 20, true), (6, 1, true), (-9, -9, false)]
+        for (before, now, news) in
+            [(0, 4, false), (0, 6, true), (6, 7, false), (6, 20, true), (6, 1, true), (-9, -9, false)]
         {
             assert_eq!(skew_is_news(s(before), s(now)), news, "{before} {now}");
         }

@@ -5,9 +5,10 @@ pub mod check_in;
 pub mod device;
 pub mod event;
 pub mod ids;
+pub mod judgement;
 pub mod name;
 pub mod outage;
-pub mod setting;
+
 pub mod ticket;
 
 /// An enum whose cases have one name each: in the database, in JSON, on the command line.

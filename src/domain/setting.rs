@@ -42,6 +42,8 @@ pub const ALL: &[Setting] = &[
         meaning: "how long an agent keeps what it could not deliver" },
     Setting { key: "agent.keep_mib", default: "64", shape: Shape::Count(1, 4_096),
         meaning: "how much of it an agent keeps at most, in MiB" },
+    Setting { key: "agent.retry_max", default: "5m", shape: Shape::Span(SECOND, DAY),
+        meaning: "the longest pause between an agent's tries to reach the server" },
     Setting { key: "check.every", default: "30s", shape: Shape::When,
         meaning: "when a check runs that has no schedule of its own" },
     Setting { key: "check.good_results", default: "2", shape: Shape::Count(1, 100),
