@@ -226,14 +226,14 @@ fn parse(words: &[&str]) -> Result<Cron, String> {
         let fields = if words.len() == 1 { "field" } else { "fields" };
         return Err(format!("it has {} {fields} and not 5 or 6", words.len()));
     }
-    for (word, name) in words.iter().zip(&FIELDS[6 - words.len()..]) {
+    for (place, word) in (6 - words.len()..).zip(words) {
         let mut alone = ["*"; 6];
-        alone[FIELDS.iter().position(|field| field == name).unwrap_or_default()] = word;
+        alone[place] = word;
         if word.split(',').any(str::is_empty)
             || has_long_number(word)
             || alone.join(" ").parse::<Cron>().is_err()
         {
-            return Err(format!("'{word}' is no {name}"));
+            return Err(format!("'{word}' is no {}", FIELDS[place]));
         }
     }
     words.join(" ").parse().map_err(|e: croner::errors::CronError| e.to_string())

@@ -92,13 +92,15 @@ impl<K: Ord + Hash + Clone> Queue<K> {
         self.due.clear();
     }
 
-    /// Drops stale entries from the top of the heap, and all of them once they are too many.
+    /// Drops stale entries from the top of the heap, and all of them once they are too many. Every key has a live entry,
+    /// so there are stale ones only where the heap is longer than the map.
     fn settle(&mut self) {
         let due = &self.due;
         if self.heap.len() > 3 * due.len() + 64 {
             self.heap = due.iter().map(|(key, at)| Reverse((*at, key.clone()))).collect();
         }
-        while let Some(Reverse((at, key))) = self.heap.peek()
+        while self.heap.len() > due.len()
+            && let Some(Reverse((at, key))) = self.heap.peek()
             && due.get(key) != Some(at)
         {
             self.heap.pop();
