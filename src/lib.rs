@@ -1,1 +1,3 @@
 //! lineman: watches a network.
+
+pub mod store;
