@@ -45,15 +45,12 @@ impl Snapshot {
             config_version: settings::config_version(tx)?,
             every: settings.span("check_in.every"),
             grace: settings.span("check_in.grace"),
-            limits: Limits { soft_failures: count("check.soft_failures"), good_results: count("check.good_results") },
+            limits: Limits {
+                soft_failures: count("check.soft_failures"),
+                good_results: count("check.good_results"),
+            },
             settings,
         })
-    }
-
-    /// Identity of the agents' configuration.
-    #[must_use]
-    pub fn etag(&self) -> String {
-        format!("v{}", self.config_version)
     }
 
     /// When a check runs that has no schedule of its own.

@@ -1,3 +1,6 @@
 //! lineman: watches a network.
 
+pub mod app;
 pub mod domain;
+pub mod reports;
+pub mod store;

@@ -216,7 +216,8 @@ impl Evidence {
         match self.path(since) {
             Path::Proven { since: parent_since } => {
                 if self.was == State::Unreachable && !self.tried_since(parent_since, hold, now) {
-                    return self.kept(Some((parent_since + hold, "its parent came back")), Recheck::Own);
+                    let kept = self.kept(Some((parent_since + hold, "its parent came back")), Recheck::Own);
+                    return Judgement { held_since: Some(self.held_since.unwrap_or(now)), ..kept };
                 }
                 self.is(State::Down, since, &reason, now)
             }

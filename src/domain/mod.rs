@@ -9,6 +9,7 @@ pub mod judgement;
 pub mod name;
 pub mod outage;
 
+pub mod setting;
 pub mod ticket;
 
 /// An enum whose cases have one name each: in the database, in JSON, on the command line.

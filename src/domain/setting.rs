@@ -114,7 +114,8 @@ impl Setting {
         };
         match self.shape {
             Shape::Span(from, to) => {
-                let span: Millis = value.parse().map_err(|_| bad("not a span: write 500ms, 30s, 5m, 2h or 7d".into()))?;
+                let span: Millis =
+                    value.parse().map_err(|_| bad("not a span: write 500ms, 30s, 5m, 2h or 7d".into()))?;
                 if span < from || span > to {
                     return Err(bad(format!("must be from {from} to {to}")));
                 }
@@ -128,7 +129,8 @@ impl Setting {
                 Ok(count.to_string())
             }
             Shape::When => {
-                let cadence: Cadence = value.parse().map_err(|e: schedules::BadCadence| bad(e.to_string()))?;
+                let cadence: Cadence =
+                    value.parse().map_err(|e: schedules::BadCadence| bad(e.to_string()))?;
                 Ok(cadence.to_string())
             }
         }
@@ -144,7 +146,8 @@ impl Settings {
     /// lineman may have written it).
     #[must_use]
     pub fn new(set: impl IntoIterator<Item = (String, String)>) -> Settings {
-        let mut all: Vec<(&'static str, String)> = ALL.iter().map(|s| (s.key, s.default.to_owned())).collect();
+        let mut all: Vec<(&'static str, String)> =
+            ALL.iter().map(|s| (s.key, s.default.to_owned())).collect();
         for (key, value) in set {
             if let Ok(value) = find(&key).and_then(|s| s.check(&value))
                 && let Some(slot) = all.iter_mut().find(|(k, _)| *k == key)
@@ -199,7 +202,10 @@ mod tests {
             assert!(every.check(value).is_err(), "{value}");
         }
         let failures = find("check.soft_failures").unwrap();
-        assert_eq!(failures.check("0").unwrap_err().to_string(), "check.soft_failures = '0': must be from 1 to 100");
+        assert_eq!(
+            failures.check("0").unwrap_err().to_string(),
+            "check.soft_failures = '0': must be from 1 to 100"
+        );
         assert!(find("check.retires").is_err());
         assert!(find("maintenance.when").unwrap().check("61 3 * * *").is_err());
     }

@@ -30,7 +30,11 @@ pub fn record(tx: &Tx, ticket: &Ticket) -> Result<Table> {
     let comments = tickets::comments(tx, ticket.id)?
         .into_iter()
         .map(|c| {
-            Value::Object(vec![("at", time(c.at)), ("author", Value::Text(c.author)), ("text", Value::Text(c.text))])
+            Value::Object(vec![
+                ("at", time(c.at)),
+                ("author", Value::Text(c.author)),
+                ("text", Value::Text(c.text)),
+            ])
         })
         .collect();
     let mut values = row(ticket);

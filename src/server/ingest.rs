@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use agent::report::{CheckIn, CheckResult, MAX_RECORDS, Outcome, Record, Reply, Status, What};
+use agent::report::{CheckIn, CheckResult, MAX_RECORDS, Outcome, Record, Reply, Status, Usage, What};
 use schedules::{Millis, Time};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use crate::domain::event::Kind as Happened;
 use crate::domain::ids::{CheckId, DeviceId};
 use crate::server::{config, contact, judge};
 use crate::store::agents::{Called, Caller};
-use crate::store::checks::Known;
+use crate::store::checks::{Known, Measured, Reading};
 use crate::store::events::Actor;
 use crate::store::{self, Tx, WriteTx, agents, checks, devices, events, outages};
 
@@ -101,11 +101,11 @@ pub fn check_in(
     }
     let Taking { touched, by, .. } = taking;
     for device in touched {
-        judge::judge(tx, &now_known.settings, device, &by)?;
+        judge::judge(tx, now_known, device, &by)?;
     }
     let config = match &call.config {
-        Some(etag) if *etag == now_known.etag() => None,
-        Some(_) | None => Some(config::of_agent(tx, now_known, &who, caller.device)?),
+        Some(etag) if *etag == caller.etag() => None,
+        Some(_) | None => Some(config::of_agent(tx, now_known, &who, &caller)?),
     };
     Ok(Ok(Reply { acked, server_time: tx.now, config, next_in_ms: Millis::ZERO }))
 }
@@ -181,7 +181,12 @@ impl<'a> Taking<'a> {
         let at = self.dating.date(record.at, record.mono, record.boot.as_deref());
         let (tx, device) = (self.tx, self.caller.device);
         match &record.what {
-            What::Status(status) => self.newest_status(at, status),
+            What::Status(status) => {
+                let measured = measured(status);
+                let reading = Reading { at, seq: record.seq, outcome: Outcome::Ok, measured };
+                checks::keep_reading(tx, self.caller.check, &reading)?;
+                self.newest_status(at, status);
+            }
             What::Result(result) => self.result(record, at, result)?,
             What::Change(change) => {
                 let body = json!({"subject": cut(&change.subject), "name": cut(&change.name),
@@ -224,7 +229,10 @@ impl<'a> Taking<'a> {
 
     fn result(&mut self, record: &Record, at: Time, result: &CheckResult) -> store::Result<()> {
         if self.feed(record, at, result)? {
-            checks::keep_reading(self.tx, CheckId(result.check), at, result.outcome, result.rtt_us, result.loss_permille)?;
+            let measured =
+                Measured { rtt_us: result.rtt_us, loss_permille: result.loss_permille, ..Measured::default() };
+            let reading = Reading { at, seq: record.seq, outcome: result.outcome, measured };
+            checks::keep_reading(self.tx, CheckId(result.check), &reading)?;
         }
         Ok(())
     }
@@ -263,8 +271,7 @@ impl<'a> Taking<'a> {
         if let Some((at, status)) = self.status {
             agents::set_status(tx, caller.device, at, status)?;
         }
-        checks::keep_reading(tx, caller.check, tx.now, Outcome::Ok, None, None)?;
-        if caller.health.is_none_or(|h| h.status != check::Status::Ok) {
+        if caller.health.is_none_or(|h| h.status != check::Status::Ok) && !self.is_repeat() {
             let seen = Seen::single(Outcome::Ok, tx.now);
             let health = check::observe(caller.health, seen, self.known.limits);
             checks::set_health(tx, caller.check, &health, None)?;
@@ -278,6 +285,13 @@ impl<'a> Taking<'a> {
             }
         }
         self.row(call, seen_address)
+    }
+
+    /// A call so soon after the last one is the same again, or an urgent one: it is no further proof that the agent is
+    /// well for good.
+    fn is_repeat(&self) -> bool {
+        let since_last = self.caller.last_check_in_at.map(|last| self.tx.now.since(last));
+        since_last.is_some_and(|span| span.times(2) < self.known.every)
     }
 
     fn row(&mut self, call: &CheckIn, seen_address: Option<IpAddr>) -> store::Result<()> {
@@ -361,6 +375,19 @@ pub fn told(
         "since": health.since, "message": message});
     events::record(tx, by, Happened::CheckStatus, device.into(), &body)?;
     Ok(())
+}
+
+fn measured(status: &Status) -> Measured {
+    let permille = |usage: Usage| {
+        let share = u128::from(usage.used.min(usage.total)) * 1000 / u128::from(usage.total.max(1));
+        u32::try_from(share).unwrap_or(1000)
+    };
+    Measured {
+        cpu_permille: status.cpu_permille,
+        memory_permille: status.memory.map(permille),
+        disk_permille: status.disks.iter().map(|disk| permille(disk.usage)).max(),
+        ..Measured::default()
+    }
 }
 
 fn cut(text: &str) -> &str {

@@ -93,7 +93,7 @@ async fn check_in(State(shared): State<Shared>, request: Request<Body>) -> Resul
     drop(bytes);
     let known = shared.app.known();
     let waiting = call.waiting;
-    let taken = shared.app.store.write(move |tx| ingest::check_in(tx, &known, who, &call, peer)).await?;
+    let taken = shared.app.store.submit(move |tx| ingest::check_in(tx, &known, who, &call, peer)).await?;
     match taken {
         Ok(reply) => {
             let next_in_ms = if waiting > 0 { pace(shared.app.store.lag().as_millis()) } else { Millis::ZERO };
@@ -129,7 +129,7 @@ async fn join(State(shared): State<Shared>, request: Request<Body>) -> Result<Re
     let joined = shared
         .app
         .store
-        .write(move |tx| {
+        .submit(move |tx| {
             let device = match agents::use_token(tx, &hash)? {
                 Ok(device) => device,
                 Err(no) => return Ok(Err(no)),
@@ -197,7 +197,7 @@ async fn take_ping(
     let body = String::from_utf8_lossy(&body[..body.len().min(ping::MAX_BODY)]).into_owned();
     let known = shared.app.known();
     let key = key.to_owned();
-    if shared.app.store.write(move |tx| ping::ping(tx, &known, &key, signal, &body)).await? {
+    if shared.app.store.submit(move |tx| ping::ping(tx, &known, &key, signal, &body)).await? {
         Ok((StatusCode::OK, "OK").into_response())
     } else {
         Err(Failed::new(StatusCode::NOT_FOUND, "no check has this ping key"))

@@ -9,7 +9,7 @@ use schedules::{Millis, Time};
 use tokio::sync::{Notify, watch};
 
 use crate::app::App;
-use crate::server::steps::{Worked, pings, silence, tickets};
+use crate::server::steps::{Worked, judgements, pings, silence, tickets};
 use crate::store::{Result, settings};
 
 /// The longest sleep.
@@ -85,12 +85,17 @@ async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Optio
     }
     let now = app.clock.now();
     if now.since(*alive_at) >= ALIVE_EVERY || now < *alive_at {
-        app.store.write(|tx| settings::alive(tx)).await?;
+        app.store.submit(|tx| settings::alive(tx)).await?;
         *alive_at = now;
     }
     loop {
-        let asked =
-            [silence::step(app).await?, pings::step(app).await?, tickets::open(app).await?, tickets::settle(app).await?];
+        let asked = [
+            silence::step(app).await?,
+            pings::step(app).await?,
+            judgements::step(app).await?,
+            tickets::open(app).await?,
+            tickets::settle(app).await?,
+        ];
         let mut next: Option<Time> = None;
         let mut worked = false;
         for answer in asked {

@@ -17,7 +17,7 @@ pub async fn step(app: &App) -> Result<Worked> {
     }
     let known = app.known();
     app.store
-        .write(move |tx| {
+        .submit(move |tx| {
             for check in checks::due(tx, tx.now, AT_ONCE)? {
                 ping::missed(tx, &known, &check)?;
             }

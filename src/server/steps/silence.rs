@@ -17,7 +17,7 @@ pub async fn step(app: &App) -> Result<Worked> {
     }
     let known = app.known();
     app.store
-        .write(move |tx| {
+        .submit(move |tx| {
             for caller in agents::due(tx, tx.now, AT_ONCE)? {
                 contact::look(tx, &known, &caller)?;
             }

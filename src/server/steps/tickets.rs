@@ -18,7 +18,7 @@ pub async fn open(app: &App) -> Result<Worked> {
     }
     let known = app.known();
     app.store
-        .write(move |tx| {
+        .submit(move |tx| {
             for outage in outages::tickets_due(tx, tx.now, AT_ONCE)? {
                 judge::open_ticket(tx, &known.settings, &outage, &Actor::System)?;
             }
@@ -39,7 +39,7 @@ pub async fn settle(app: &App) -> Result<Worked> {
         return Ok(Worked::No(next, "a ticket settles or ages"));
     }
     app.store
-        .write(move |tx| {
+        .submit(move |tx| {
             for ticket in tickets::due(tx, tx.now, AT_ONCE)? {
                 if ticket.settle_at.is_some_and(|at| at <= tx.now) {
                     if tickets::self_resolve(tx, &ticket, &Actor::System)? {

@@ -12,6 +12,12 @@ CREATE TABLE mark (
     value  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- SHA-256 of the public key that the server shows: what a join token carries.
+CREATE TABLE key_hash (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    hash  BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE site (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     name        TEXT NOT NULL UNIQUE,
