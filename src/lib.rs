@@ -3,4 +3,5 @@
 pub mod app;
 pub mod domain;
 pub mod reports;
+pub mod server;
 pub mod store;

@@ -215,7 +215,9 @@ impl<'a> Taking<'a> {
         let at = self.dating.date(record.at, record.mono, record.boot.as_deref());
         match &record.what {
             What::Status(status) => self.newest_status(at, status),
-            What::Result(result) => self.feed(record, at, result)?,
+            What::Result(result) => {
+                self.feed(record, at, result)?;
+            }
             What::Change(_) | What::Outage(_) | What::Boot(_) | What::Dropped(_) => {}
         }
         Ok(())

@@ -22,7 +22,7 @@ pub async fn step(app: &App) -> Result<Worked> {
             for device in devices::to_judge(tx, tx.now, AT_ONCE)? {
                 judge::judge(tx, &known, device, &Actor::System)?;
             }
-            crate::store::Result::Ok(())
+            Result::Ok(())
         })
         .await?;
     Ok(Worked::Yes)
