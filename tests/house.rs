@@ -15,7 +15,9 @@ const RULES: &[Rule] = &[
     Rule {
         within: &["src/domain"],
         except: &[],
-        words: &["async ", ".await", "rusqlite", "SELECT ", "INSERT ", "Clock", "fastrand", "std::fs", "tokio"],
+        words: &[
+            "async ", ".await", "rusqlite", "SELECT ", "INSERT ", "Clock", "fastrand", "std::fs", "tokio",
+        ],
         because: "the domain is pure: no async, no SQL, no clock, no randomness, no files",
     },
     Rule {

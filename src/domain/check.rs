@@ -80,12 +80,14 @@ impl From<Outcome> for Run {
 pub struct Health {
     /// Its status.
     pub status: Status,
+    /// The true start of that: the first result of the run that confirmed it. Failing softly is still being good.
+    pub since: Time,
     /// What its newest results have in common.
     pub run: Run,
     /// How many of them there are.
     pub count: u32,
     /// When the first of them was.
-    pub since: Time,
+    pub run_since: Time,
     /// When the newest of them was.
     pub last_at: Time,
     /// When a result was good last.
@@ -138,9 +140,10 @@ pub fn observe(before: Option<Health>, seen: Seen, limits: Limits) -> Health {
     let Some(before) = before else {
         let never = Health {
             status: Status::Unknown,
+            since: seen.since.min(seen.at),
             run,
             count: seen.in_a_row.max(1),
-            since: seen.since.min(seen.at),
+            run_since: seen.since.min(seen.at),
             last_at: seen.at,
             good_at: None,
         };
@@ -149,15 +152,16 @@ pub fn observe(before: Option<Health>, seen: Seen, limits: Limits) -> Health {
     if seen.at <= before.last_at {
         return before;
     }
-    let (count, since) = if seen.in_a_row > 0 {
+    let (count, run_since) = if seen.in_a_row > 0 {
         (seen.in_a_row, seen.since.min(seen.at))
     } else if before.run == run {
-        (before.count.saturating_add(1), before.since)
+        (before.count.saturating_add(1), before.run_since)
     } else {
         (1, seen.at)
     };
-    let since = if before.run == run && count > before.count { since.min(before.since) } else { since };
-    settle(Health { run, count, since, last_at: seen.at, ..before }, seen, limits)
+    let longer = before.run == run && count > before.count;
+    let run_since = if longer { run_since.min(before.run_since) } else { run_since };
+    settle(Health { run, count, run_since, last_at: seen.at, ..before }, seen, limits)
 }
 
 /// The status after a result that has been counted.
@@ -176,15 +180,24 @@ fn settle(counted: Health, seen: Seen, limits: Limits) -> Health {
         (Run::Blank, _) if enough_bad => Status::Unknown,
         (Run::Blank, before) => before,
     };
+    let since = match (before, status) {
+        (before, after) if before == after => counted.since,
+        (Status::Ok | Status::Warn | Status::Soft, Status::Ok | Status::Soft) if before != Status::Warn => {
+            counted.since
+        }
+        (Status::Ok | Status::Warn | Status::Soft, Status::Ok | Status::Warn | Status::Soft) => seen.at,
+        (_, _) => counted.run_since,
+    };
     let good_at = if run == Run::Good { Some(seen.at) } else { counted.good_at };
-    Health { status, good_at, ..counted }
+    Health { status, since, good_at, ..counted }
 }
 
 /// What becomes of a check-in check when the check-ins stop, of which the last came at `good_at`: it failed hard,
 /// since the first one that did not come.
 #[must_use]
 pub fn missed(good_at: Time, since: Time, now: Time) -> Health {
-    Health { status: Status::Failed, run: Run::Bad, count: 1, since, last_at: now, good_at: Some(good_at) }
+    let (run, run_since) = (Run::Bad, since);
+    Health { status: Status::Failed, since, run, count: 1, run_since, last_at: now, good_at: Some(good_at) }
 }
 
 #[cfg(test)]
@@ -282,7 +295,7 @@ mod tests {
             let each = all[run_starts..].iter().fold(before, |h, &s| Some(observe(h, s, LIMITS))).unwrap();
             let jumped = observe(before, newest, LIMITS);
             prop_assert_eq!(jumped.count, each.count);
-            prop_assert_eq!(jumped.since, each.since);
+            prop_assert_eq!(jumped.run_since, each.run_since);
             prop_assert_eq!(jumped.status, each.status);
             let late = all[run_starts..].iter().fold(Some(jumped), |h, &s| Some(observe(h, s, LIMITS))).unwrap();
             prop_assert_eq!(late, jumped);

@@ -65,7 +65,8 @@ fn aimed(probe: Probe, address: &str) -> Probe {
         }
         Probe::Tcp { target, port } if target.is_empty() => Probe::Tcp { target: address.to_owned(), port },
         Probe::Http { url, status, keyword, redirects, insecure } if url.contains(ADDRESS) => {
-            let host = if address.parse::<Ipv6Addr>().is_ok() { format!("[{address}]") } else { address.to_owned() };
+            let host =
+                if address.parse::<Ipv6Addr>().is_ok() { format!("[{address}]") } else { address.to_owned() };
             Probe::Http { url: url.replace(ADDRESS, &host), status, keyword, redirects, insecure }
         }
         other => other,

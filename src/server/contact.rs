@@ -64,7 +64,8 @@ fn begin(tx: &WriteTx, known: &Snapshot, device: DeviceId, by: &Actor) -> store:
 /// How long the first answer of the attempts is waited for: as long as it takes to fail for good, and a little more.
 fn patience(known: &Snapshot) -> Millis {
     let (retry, timeout) = (known.settings.span("check.retry"), known.settings.span("check.timeout"));
-    (retry + timeout + Millis::from_secs(1)).times(i64::from(known.limits.soft_failures)) + Millis::from_secs(1)
+    (retry + timeout + Millis::from_secs(1)).times(i64::from(known.limits.soft_failures))
+        + Millis::from_secs(1)
 }
 
 /// Whether an attempt can tell anything about a device apart from its agent: an address that was learnt and is the

@@ -157,11 +157,13 @@ impl BodyError {
 /// It is too large, too slow, broken, or packed wrongly.
 pub async fn read_body(request: Request<Body>, most: usize) -> Result<Vec<u8>, BodyError> {
     let (head, body) = request.into_parts();
-    let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let length =
+        head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if length.is_some_and(|length| length > most) {
         return Err(BodyError::TooLarge(most));
     }
-    let encoding = head.headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_owned());
+    let encoding =
+        head.headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_owned());
     let bytes = tokio::time::timeout(BODY, collect(body, most, length.unwrap_or(0))).await;
     let bytes = bytes.map_err(|_| BodyError::Slow)??;
     match encoding.as_deref() {
@@ -220,7 +222,10 @@ mod tests {
         assert_eq!(read(b"hello".to_vec(), None, 5).await.unwrap(), b"hello");
         assert_eq!(read(packed(b"hello"), Some("gzip"), 100).await.unwrap(), b"hello");
         assert!(matches!(read(b"hello!".to_vec(), None, 5).await, Err(BodyError::TooLarge(5))));
-        assert!(matches!(read(packed(&[0; 1 << 20]), Some("gzip"), 1 << 16).await, Err(BodyError::TooLarge(_))));
+        assert!(matches!(
+            read(packed(&[0; 1 << 20]), Some("gzip"), 1 << 16).await,
+            Err(BodyError::TooLarge(_))
+        ));
         assert!(matches!(read(b"hello".to_vec(), Some("gzip"), 100).await, Err(BodyError::Gzip(_))));
         let cut = packed(b"hello")[..12].to_vec();
         assert!(matches!(read(cut, Some("gzip"), 100).await, Err(BodyError::Gzip(_))));

@@ -76,7 +76,9 @@ async fn attempt(app: &App) {
 /// # Errors
 /// The database's.
 pub async fn maintain_if_due(app: &App) -> store::Result<bool> {
-    let Ok(cadence) = Cadence::from_str(app.known().settings.text("maintenance.when")) else { return Ok(false) };
+    let Ok(cadence) = Cadence::from_str(app.known().settings.text("maintenance.when")) else {
+        return Ok(false);
+    };
     app.store.submit(|tx| jobs::await_first(tx, MAINTENANCE)).await?;
     let now = app.clock.now();
     let Some(job) = app.store.read(|tx| jobs::find(tx, MAINTENANCE))? else { return Ok(false) };

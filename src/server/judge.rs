@@ -61,7 +61,9 @@ fn evidence(tx: &Tx, device: &Device) -> Result<(Evidence, Vec<DeviceId>)> {
         Proof {
             kind: check.kind,
             health: check.health.map(|health| Health { good_at: health.good_at.max(good_at), ..health }),
-            awaited_until: check.awaited_until.filter(|_| check.health.is_none_or(|h| h.status == Status::Unknown)),
+            awaited_until: check
+                .awaited_until
+                .filter(|_| check.health.is_none_or(|h| h.status == Status::Unknown)),
         }
     };
     let (parents, states) = devices::parents(tx, device.id)?.into_iter().unzip();
@@ -101,7 +103,13 @@ fn follow(tx: &WriteTx, settings: &Settings, device: &Device, judged: &Judgement
     Ok(())
 }
 
-fn went_down(tx: &WriteTx, settings: &Settings, device: &Device, judged: &Judgement, by: &Actor) -> Result<()> {
+fn went_down(
+    tx: &WriteTx,
+    settings: &Settings,
+    device: &Device,
+    judged: &Judgement,
+    by: &Actor,
+) -> Result<()> {
     let ticket_at = tx.now + settings.span("ticket.group_wait");
     match outages::open_of(tx, device.id)? {
         Some(outage) if outage.ticket.is_none() => outages::ticket_due(tx, outage.id, Some(ticket_at))?,
@@ -117,10 +125,17 @@ fn went_down(tx: &WriteTx, settings: &Settings, device: &Device, judged: &Judgem
     Ok(())
 }
 
-fn came_back(tx: &WriteTx, settings: &Settings, device: &Device, judged: &Judgement, by: &Actor) -> Result<()> {
+fn came_back(
+    tx: &WriteTx,
+    settings: &Settings,
+    device: &Device,
+    judged: &Judgement,
+    by: &Actor,
+) -> Result<()> {
     let Some(ticket) = tickets::unfinished_of(tx, device.id)? else { return Ok(()) };
     if judged.state == State::Up {
-        let settle_at = ticket::settles_at(tx.now, ticket.touched_at.is_some(), settings.span("ticket.settle"));
+        let settle_at =
+            ticket::settles_at(tx.now, ticket.touched_at.is_some(), settings.span("ticket.settle"));
         if ticket.state == ticket::State::Recovered {
             tickets::set_settle(tx, ticket.id, settle_at)?;
         } else {
@@ -205,7 +220,9 @@ pub fn score(tx: &Tx, ticket: &Ticket) -> Result<Score> {
         (ticket::Kind::Outage, ticket::State::Recovered, _) => Condition::Recovered,
         (ticket::Kind::Outage, _, Some(State::Degraded)) => Condition::Degraded,
         (ticket::Kind::Outage, _, Some(State::Up)) => Condition::Recovered,
-        (ticket::Kind::Outage, _, Some(State::Down | State::Unreachable | State::Unknown) | None) => Condition::Down,
+        (ticket::Kind::Outage, _, Some(State::Down | State::Unreachable | State::Unknown) | None) => {
+            Condition::Down
+        }
     };
     let unacknowledged = match ticket.acknowledged_at {
         Some(_) => schedules::Millis::ZERO,
@@ -230,7 +247,9 @@ pub fn rescore(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<()> {
     }
     let score = score(tx, ticket)?;
     let rescore_at: Option<Time> = match (ticket.acknowledged_at, ticket.state) {
-        (None, ticket::State::Open | ticket::State::Waiting) => ticket::next_age_step(ticket.opened_at, tx.now),
+        (None, ticket::State::Open | ticket::State::Waiting) => {
+            ticket::next_age_step(ticket.opened_at, tx.now)
+        }
         (None | Some(_), _) => None,
     };
     tickets::set_score(tx, ticket, &score, rescore_at, by)?;

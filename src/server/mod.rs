@@ -14,3 +14,5 @@ pub mod steps;
 pub mod tick;
 pub mod tls;
 
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,14 @@ pub fn next_due(check: &Check, known: &Snapshot, now: Time) -> Option<Time> {
     Some(cadence.next(now, 0)).filter(|next| *next < Time::MAX).map(|next| next + grace)
 }
 
-fn take(tx: &WriteTx, known: &Snapshot, check: &Check, seen: Seen, message: &str, by: &Actor) -> store::Result<()> {
+fn take(
+    tx: &WriteTx,
+    known: &Snapshot,
+    check: &Check,
+    seen: Seen,
+    message: &str,
+    by: &Actor,
+) -> store::Result<()> {
     let at_once = Limits { soft_failures: 1, good_results: 1 };
     let health = check::observe(check.health, seen, at_once);
     let result = CheckResult {

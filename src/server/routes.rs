@@ -96,7 +96,8 @@ async fn check_in(State(shared): State<Shared>, request: Request<Body>) -> Resul
     let taken = shared.app.store.submit(move |tx| ingest::check_in(tx, &known, who, &call, peer)).await?;
     match taken {
         Ok(reply) => {
-            let next_in_ms = if waiting > 0 { pace(shared.app.store.lag().as_millis()) } else { Millis::ZERO };
+            let next_in_ms =
+                if waiting > 0 { pace(shared.app.store.lag().as_millis()) } else { Millis::ZERO };
             Ok(json_response(StatusCode::OK, &Reply { next_in_ms, ..reply }))
         }
         Err(Refused::Unknown) => Err(Failed::new(
@@ -169,7 +170,11 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty() && secret.len() <= 256).then_some(secret)
 }
 
-async fn ping_plain(shared: State<Shared>, Path(key): Path<String>, request: Request<Body>) -> Result<Response, Failed> {
+async fn ping_plain(
+    shared: State<Shared>,
+    Path(key): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Failed> {
     take_ping(shared, &key, "", request).await
 }
 

@@ -24,7 +24,13 @@ pub async fn start(app: &App) -> Result<DeviceId> {
         .submit(move |tx| {
             let device = this_machine(tx)?;
             let since = settings::last_alive(tx)?;
-            events::record(tx, &Actor::System, Kind::ServerStarted, About::default(), &json!({"version": VERSION}))?;
+            events::record(
+                tx,
+                &Actor::System,
+                Kind::ServerStarted,
+                About::default(),
+                &json!({"version": VERSION}),
+            )?;
             if let Some(since) = since {
                 let longest = known.settings.span("agent.retry_max");
                 was_away(tx, since, known.every, known.grace, longest)?;

@@ -88,6 +88,20 @@ async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Optio
         app.store.submit(|tx| settings::alive(tx)).await?;
         *alive_at = now;
     }
+    let (next, changed_here) = settle(app).await?;
+    if changed_here {
+        changed.notify_one();
+    }
+    Ok(next)
+}
+
+/// Does all that is due, until nothing is: the earliest deadline that is left, and whether an agent's configuration
+/// changed on the way.
+///
+/// # Errors
+/// The database's.
+pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
+    let mut changed = false;
     loop {
         let asked = [
             silence::step(app).await?,
@@ -106,10 +120,10 @@ async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Optio
         }
         if worked {
             if app.refresh()? {
-                changed.notify_one();
+                changed = true;
             }
             continue;
         }
-        return Ok(next);
+        return Ok((next, changed));
     }
 }

@@ -57,7 +57,9 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
     let mut options = fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(&new);
     let mut file = file.with_context(|| format!("write {}", new.display()))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("write {}", new.display()))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("write {}", new.display()))?;
     fs::rename(&new, path).with_context(|| format!("write {}", path.display()))
 }
 
@@ -94,7 +96,11 @@ pub fn config(files: &Files) -> Result<Arc<ServerConfig>> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .with_context(|| {
-            format!("the key {} does not fit the certificate {}", files.key.display(), files.certificate.display())
+            format!(
+                "the key {} does not fit the certificate {}",
+                files.key.display(),
+                files.certificate.display()
+            )
         })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))

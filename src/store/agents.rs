@@ -58,7 +58,7 @@ impl Caller {
 
 const CALLER: &str = "SELECT a.device_id, d.name, a.check_id, h.status, h.run, h.count, h.since, h.last_at, a.last_check_in_at,
     l.acked, a.version, a.boot_id, a.started_at, a.skew_ms, a.seen_address, a.reported_address, a.look_at, a.config,
-    h.good_at
+    h.good_at, h.run_since
     FROM agent a JOIN device d ON d.id = a.device_id LEFT JOIN check_health h ON h.check_id = a.check_id
     LEFT JOIN agent_log l ON l.device_id = a.device_id AND l.log = $2";
 
@@ -308,6 +308,7 @@ fn row_caller(row: &Row) -> Result<Caller> {
             since: row.get(6)?,
             last_at: row.get(7)?,
             good_at: row.get(18)?,
+            run_since: row.get(19)?,
         }),
     };
     Ok(Caller {

@@ -56,7 +56,7 @@ pub struct Check {
 
 const SELECT: &str = "SELECT c.id, c.device_id, d.name, c.kind, c.spec, c.cadence, c.timeout_ms, c.agent_id, f.name, c.ping_key,
     c.created_at, h.status, h.run, h.count, h.since, h.last_at, h.rtt_us, h.loss_permille, h.message, c.nudge,
-    c.awaited_until, h.good_at, d.address FROM checks c JOIN device d ON d.id = c.device_id LEFT JOIN device f ON f.id = c.agent_id
+    c.awaited_until, h.good_at, d.address, h.run_since FROM checks c JOIN device d ON d.id = c.device_id LEFT JOIN device f ON f.id = c.agent_id
     LEFT JOIN check_health h ON h.check_id = c.id";
 
 /// What a query for checks may ask for, and where that stands.
@@ -220,15 +220,15 @@ pub struct Known {
 /// The database's.
 pub fn known(tx: &Tx, id: CheckId) -> Result<Option<Known>> {
     tx.maybe(
-        "SELECT c.device_id, c.agent_id, c.kind, h.status, h.run, h.count, h.since, h.last_at, h.good_at
-         FROM checks c LEFT JOIN check_health h ON h.check_id = c.id WHERE c.id = $1",
+        "SELECT c.device_id, c.agent_id, c.kind, h.status, h.run, h.count, h.since, h.last_at, h.good_at,
+         h.run_since FROM checks c LEFT JOIN check_health h ON h.check_id = c.id WHERE c.id = $1",
         args![id.0],
         |row| {
             Ok(Known {
                 device: DeviceId(row.get(0)?),
                 from: row.get::<Option<i64>>(1)?.map(DeviceId),
                 kind: word(row, 2)?,
-                health: health(row, 3, 8)?,
+                health: health(row, 3, 8, 9)?,
             })
         },
     )
@@ -241,10 +241,11 @@ pub fn known(tx: &Tx, id: CheckId) -> Result<Option<Known>> {
 pub fn set_health(tx: &WriteTx, id: CheckId, health: &Health, result: Option<&CheckResult>) -> Result<()> {
     tx.run(
         "INSERT INTO check_health (check_id, status, run, count, since, last_at, rtt_us, loss_permille, message,
-         good_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         good_at, run_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (check_id) DO UPDATE SET status = excluded.status, run = excluded.run, count = excluded.count,
          since = excluded.since, last_at = excluded.last_at, rtt_us = excluded.rtt_us,
-         loss_permille = excluded.loss_permille, message = excluded.message, good_at = excluded.good_at",
+         loss_permille = excluded.loss_permille, message = excluded.message, good_at = excluded.good_at,
+         run_since = excluded.run_since",
         args![
             id.0,
             health.status.as_str(),
@@ -255,7 +256,8 @@ pub fn set_health(tx: &WriteTx, id: CheckId, health: &Health, result: Option<&Ch
             result.and_then(|r| r.rtt_us).map(i64::from),
             result.and_then(|r| r.loss_permille).map(i64::from),
             result.map_or("", |r| r.message.as_str()),
-            health.good_at
+            health.good_at,
+            health.run_since
         ],
     )?;
     Ok(())
@@ -362,6 +364,34 @@ pub fn forget_of_agent(tx: &WriteTx, agent: DeviceId) -> Result<Vec<DeviceId>> {
     )
 }
 
+/// The readings of a check, oldest first.
+///
+/// # Errors
+/// The database's.
+pub fn readings(tx: &Tx, id: CheckId) -> Result<Vec<Reading>> {
+    tx.all(
+        "SELECT at, seq, outcome, rtt_us, loss_permille, cpu_permille, memory_permille, disk_permille
+         FROM reading WHERE check_id = $1 ORDER BY at, seq",
+        args![id.0],
+        |row| {
+            let outcome = match row.get::<i64>(2)? {
+                0 => Outcome::Ok,
+                1 => Outcome::Warn,
+                2 => Outcome::Fail,
+                _ => Outcome::Unknown,
+            };
+            let measured = Measured {
+                rtt_us: row.get(3)?,
+                loss_permille: row.get(4)?,
+                cpu_permille: row.get(5)?,
+                memory_permille: row.get(6)?,
+                disk_permille: row.get(7)?,
+            };
+            Ok(Reading { at: row.get(0)?, seq: row.get(1)?, outcome, measured })
+        },
+    )
+}
+
 /// How many readings a check has.
 ///
 /// # Errors
@@ -432,8 +462,8 @@ pub fn next_due(tx: &Tx) -> Result<Option<Time>> {
     )
 }
 
-/// The five columns of a health from `first` on, and when it was last good at `good`.
-fn health(row: &Row, first: usize, good: usize) -> Result<Option<Health>> {
+/// The five columns of a health from `first` on, and those of `good_at` and `run_since`.
+fn health(row: &Row, first: usize, good_at: usize, run_since: usize) -> Result<Option<Health>> {
     if row.get::<Option<String>>(first)?.is_none() {
         return Ok(None);
     }
@@ -443,7 +473,8 @@ fn health(row: &Row, first: usize, good: usize) -> Result<Option<Health>> {
         count: u32::try_from(row.get::<i64>(first + 2)?).unwrap_or(u32::MAX),
         since: row.get(first + 3)?,
         last_at: row.get(first + 4)?,
-        good_at: row.get(good)?,
+        good_at: row.get(good_at)?,
+        run_since: row.get(run_since)?,
     }))
 }
 
@@ -464,7 +495,7 @@ fn check(row: &Row) -> Result<Check> {
         from: from.map(|id| (DeviceId(id), from_name.unwrap_or_default())),
         ping_key: row.get(9)?,
         created_at: row.get(10)?,
-        health: health(row, 11, 21)?,
+        health: health(row, 11, 21, 23)?,
         rtt_us: small(16)?,
         loss_permille: small(17)?,
         message: row.get::<Option<String>>(18)?.unwrap_or_default(),

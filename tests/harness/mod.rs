@@ -191,7 +191,11 @@ impl World {
     pub fn turn_until(&self, what: &str, ms: i64, mut holds: impl FnMut() -> bool) {
         let end = self.now() + ms;
         while !holds() {
-            assert!(self.now() < end, "it did not come true within {ms} ms of turned time: {what}\n{}", self.log());
+            assert!(
+                self.now() < end,
+                "it did not come true within {ms} ms of turned time: {what}\n{}",
+                self.log()
+            );
             self.turn(self.step);
         }
     }
@@ -204,7 +208,8 @@ impl World {
         }
         let now = self.now();
         let running = self.running.lock().expect("nobody panicked").clone();
-        let marks = running.iter().flat_map(|(id, loops)| loops.iter().map(move |name| format!("clock.{id}.{name}")));
+        let marks =
+            running.iter().flat_map(|(id, loops)| loops.iter().map(move |name| format!("clock.{id}.{name}")));
         for mark in marks {
             let path = self.path(&mark);
             wait_for(&format!("{mark} to have done what is due at {now}\n{}", self.log()), || {

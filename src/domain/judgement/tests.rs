@@ -15,7 +15,8 @@ fn check(kind: Kind, status: Status, since: i64, last_at: i64) -> Proof {
         Status::Unknown => Run::Blank,
     };
     let good_at = (run == Run::Good).then_some(Time(last_at));
-    let health = Health { status, run, count: 3, since: Time(since), last_at: Time(last_at), good_at };
+    let (since, last_at) = (Time(since), Time(last_at));
+    let health = Health { status, since, run, count: 3, run_since: since, last_at, good_at };
     Proof { kind, health: Some(health), awaited_until: None }
 }
 

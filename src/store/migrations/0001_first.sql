@@ -135,6 +135,7 @@ CREATE TABLE check_health (
     since           INTEGER NOT NULL,
     last_at         INTEGER NOT NULL,
     good_at         INTEGER,
+    run_since       INTEGER NOT NULL,
     rtt_us          INTEGER,
     loss_permille   INTEGER,
     message         TEXT NOT NULL DEFAULT ''
