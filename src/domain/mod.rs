@@ -8,9 +8,11 @@ pub mod ids;
 pub mod judgement;
 pub mod name;
 pub mod outage;
+pub mod query;
 
 pub mod setting;
 pub mod ticket;
+pub mod when;
 
 /// An enum whose cases have one name each: in the database, in JSON, on the command line.
 macro_rules! named {
