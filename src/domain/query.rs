@@ -202,7 +202,8 @@ pub fn nearest(asked: &str, known: &[&'static str]) -> Option<&'static str> {
         .map(|(_, word)| word)
 }
 
-/// Levenshtein's distance between two short words.
+/// Levenshtein's distance between two short words, where one letter for another counts as two steps: a letter that was
+/// left out is the commoner slip.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(40).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -211,7 +212,7 @@ fn distance(a: &str, b: &str) -> usize {
         row[0] = i + 1;
         for (j, to) in b.iter().enumerate() {
             let here = row[j + 1];
-            row[j + 1] = (before + usize::from(from != *to)).min(row[j] + 1).min(here + 1);
+            row[j + 1] = (before + 2 * usize::from(from != *to)).min(row[j] + 1).min(here + 1);
             before = here;
         }
     }
