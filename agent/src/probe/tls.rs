@@ -130,7 +130,10 @@ fn bad_certificate(bad: &CertificateError, host: &str) -> String {
             "the certificate is self-signed or from an issuer that this machine does not know".to_owned()
         }
         CertificateError::Revoked => "the certificate was revoked".to_owned(),
-        CertificateError::BadSignature => "the certificate's signature is wrong".to_owned(),
+        CertificateError::BadSignature => {
+            "the certificate's signature is wrong: its issuer is not the one that this machine knows by that name"
+                .to_owned()
+        },
         CertificateError::BadEncoding => "the certificate cannot be read".to_owned(),
         other if other.to_string().contains("CaUsedAsEndEntity") => {
             "the certificate is self-signed, and made for an authority rather than a server".to_owned()
