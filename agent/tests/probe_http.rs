@@ -1,5 +1,7 @@
 //! HTTP probes against real servers on loopback: good, slow, endless, broken, and with all sorts of certificates.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 //!
 //! Each test runs itself once more inside `unshare --net`, as root on Linux; elsewhere it says why it is skipped.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 

@@ -527,7 +527,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn the_table_is_bounded_and_a_probe_that_is_given_up_leaves_it() {
-        let Ok(echoes) = Echoes::open(true) else { return println!("skipped: no ICMP socket here") };
+        let Ok(echoes) = Echoes::open(true) else { return };
         let echoes = Arc::new(echoes);
         let target = IpAddr::from([127, 0, 0, 1]);
         let mut flight = Flying::new(&echoes, target, 1);
@@ -547,7 +547,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_forged_late_or_repeated_reply_is_ignored() {
-        let Ok(mut echoes) = Echoes::open(true) else { return println!("skipped: no ICMP socket here") };
+        let Ok(mut echoes) = Echoes::open(true) else { return };
         echoes.form = Form::DatagramV4;
         let echoes = Arc::new(echoes);
         let target = IpAddr::from([127, 0, 0, 1]);
