@@ -84,7 +84,7 @@ impl App {
     /// # Errors
     /// The database's.
     pub fn refresh(&self) -> store::Result<bool> {
-        let version = self.store.read(|tx| settings::config_version(tx))?;
+        let version = self.store.read(settings::config_version)?;
         if version == self.known().config_version {
             return Ok(false);
         }

@@ -135,7 +135,7 @@ async fn maintain(app: &App) -> store::Result<usize> {
     let now = app.clock.now();
     let mut forgotten = 0;
     let readings = now - known.settings.span("reading.keep");
-    let ids = app.store.read(|tx| checks::ids(tx))?;
+    let ids = app.store.read(checks::ids)?;
     for some in ids.chunks(100) {
         let some = some.to_vec();
         forgotten += app

@@ -85,7 +85,7 @@ async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Optio
     }
     let now = app.clock.now();
     if now.since(*alive_at) >= ALIVE_EVERY || now < *alive_at {
-        app.store.submit(|tx| settings::alive(tx)).await?;
+        app.store.submit(settings::alive).await?;
         *alive_at = now;
     }
     let (next, changed_here) = settle(app).await?;

@@ -12,7 +12,7 @@ use crate::store::{Result, devices};
 /// The database's.
 pub async fn step(app: &App) -> Result<Worked> {
     let now = app.clock.now();
-    let next = app.store.read(|tx| devices::next_to_judge(tx))?;
+    let next = app.store.read(devices::next_to_judge)?;
     if next.is_none_or(|at| at > now) {
         return Ok(Worked::No(next, "a device is to be judged"));
     }

@@ -11,7 +11,7 @@ use crate::store::{Result, agents};
 /// The database's.
 pub async fn step(app: &App) -> Result<Worked> {
     let now = app.clock.now();
-    let next = app.store.read(|tx| agents::next_due(tx))?;
+    let next = app.store.read(agents::next_due)?;
     if next.is_none_or(|at| at > now) {
         return Ok(Worked::No(next, "a check-in is due"));
     }

@@ -12,7 +12,7 @@ use crate::store::{Result, outages, tickets};
 /// The database's.
 pub async fn open(app: &App) -> Result<Worked> {
     let now = app.clock.now();
-    let next = app.store.read(|tx| outages::next_ticket_due(tx))?;
+    let next = app.store.read(outages::next_ticket_due)?;
     if next.is_none_or(|at| at > now) {
         return Ok(Worked::No(next, "a ticket is due"));
     }
@@ -34,7 +34,7 @@ pub async fn open(app: &App) -> Result<Worked> {
 /// The database's.
 pub async fn settle(app: &App) -> Result<Worked> {
     let now = app.clock.now();
-    let next = app.store.read(|tx| tickets::next_due(tx))?;
+    let next = app.store.read(tickets::next_due)?;
     if next.is_none_or(|at| at > now) {
         return Ok(Worked::No(next, "a ticket settles or ages"));
     }
