@@ -262,7 +262,12 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_what_fits() {
-        insta::assert_snapshot!(table(&devices(), terminal(60, false)), @"");
+        insta::assert_snapshot!(table(&devices(), terminal(60, false)), @r"
+        ID  NAME                     STATE    SINCE      TAGS
+         1  gateway                  up       3 min ago  core, north
+        12  a-switch-with-quite-a-…  down     5 s ago    core, north
+         3  テレビ                   unknown  now        core, north
+        ");
         for width in 1..200 {
             for line in table(&devices(), terminal(width, false)).lines() {
                 assert!(get_line_width(line) <= width.max(13), "{width}: {line}");
@@ -272,7 +277,12 @@ mod tests {
 
     #[test]
     fn a_state_has_its_colour_and_the_columns_still_stand_straight() {
-        insta::assert_snapshot!(table(&devices(), terminal(60, true)).replace('\u{1b}', "^"), @"");
+        insta::assert_snapshot!(table(&devices(), terminal(60, true)).replace('\u{1b}', "^"), @r"
+        ^[1mID^[0m  ^[1mNAME^[0m                     ^[1mSTATE^[0m    ^[1mSINCE^[0m      ^[1mTAGS^[0m
+         1  gateway                  ^[32mup^[0m       3 min ago  core, north
+        12  a-switch-with-quite-a-…  ^[31mdown^[0m     5 s ago    core, north
+         3  テレビ                   ^[2munknown^[0m  now        core, north
+        ");
     }
 
     #[test]
@@ -286,7 +296,18 @@ mod tests {
             ("text", "looked at it\nthe cable is broken".into()),
         ]);
         one.rows[0].push(Value::List(vec![comment]));
-        insta::assert_snapshot!(record(&one, terminal(60, false)), @"");
+        insta::assert_snapshot!(record(&one, terminal(60, false)), @r"
+        id:       1
+        name:     gateway
+        state:    up
+        since:    3 min ago
+        tags:     core, north
+        note:     hidden
+        comments:
+          10 s ago, ana
+            looked at it
+            the cable is broken
+        ");
     }
 
     #[test]
@@ -294,9 +315,15 @@ mod tests {
         let mut widths = Widths::default();
         let look = Look { colour: false, width: None, times: Times::Exact };
         let mut all = devices();
-        let rest = all.rows.split_off(2);
-        let mut text = piece(&all, look, &mut widths);
-        text.push_str(&piece(&Table { rows: rest, ..all }, look, &mut widths));
-        assert_eq!(text, table(&devices(), look));
+        let rest = all.rows.split_off(1);
+        let first = piece(&all, look, &mut widths);
+        let narrow = piece(&all, look, &mut Widths::default());
+        let more = piece(&Table { rows: rest, ..all.clone() }, look, &mut widths);
+        assert_eq!(first, narrow);
+        assert!(!more.contains("NAME"), "{more}");
+        assert!(
+            piece(&all, look, &mut widths).starts_with(" 1  gateway            "),
+            "as wide as the widest"
+        );
     }
 }

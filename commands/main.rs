@@ -1,6 +1,7 @@
 //! The binary: `lineman NOUN VERB`. One file a noun; the only room that prints or exits.
 
 mod address;
+mod check;
 mod completions;
 mod data;
 mod device;
@@ -13,6 +14,7 @@ mod list;
 mod log;
 mod outage;
 mod output;
+mod probe;
 mod setting;
 mod site;
 mod ticket;
@@ -71,6 +73,8 @@ enum Noun {
     #[command(subcommand)]
     Device(device::DeviceVerb),
     #[command(subcommand)]
+    Check(check::CheckVerb),
+    #[command(subcommand)]
     Ticket(ticket::TicketVerb),
     #[command(subcommand)]
     Outage(outage::OutageVerb),
@@ -94,6 +98,7 @@ impl Noun {
         match self {
             Noun::Site(verb) => verb.run(context),
             Noun::Device(verb) => verb.run(context),
+            Noun::Check(verb) => verb.run(context),
             Noun::Ticket(verb) => verb.run(context),
             Noun::Outage(verb) => verb.run(context),
             Noun::Event(verb) => verb.run(context),
@@ -107,8 +112,10 @@ impl Noun {
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
-        let what = panic.payload_as_str().unwrap_or("it panicked").replace('\n', " ");
-        eprintln!("error: internal: {what}{place}");
+        let payload = panic.payload();
+        let text =
+            payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+        eprintln!("error: internal: {}{place}", text.unwrap_or("it panicked").replace('\n', " "));
     }));
     match std::panic::catch_unwind(run) {
         Ok(Ok(())) => ExitCode::SUCCESS,

@@ -163,7 +163,7 @@ impl Printer {
             Output::Nothing => Ok(()),
             Output::Text(text) => put(&text),
             Output::Table(table) => self.list(self.fields.of(table)?),
-            Output::Record(table) => self.one(table, |table, look| grid::record(table, look)),
+            Output::Record(table) => self.one(table, grid::record),
             Output::Changed(table, more) => self.one(table, |table, look| grid::table(table, look) + &more),
             Output::Said(table, said) => self.one(table, |_, _| said),
         }
