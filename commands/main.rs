@@ -47,8 +47,8 @@ pub struct Cli {
 /// What every command takes.
 #[derive(clap::Args)]
 struct Global {
-    /// The folder with the data [default: /var/lib/lineman for root, ~/.local/share/lineman otherwise]
-    #[arg(long, global = true, value_name = "DIR", env = "LINEMAN_DATA", hide_env_values = true)]
+    /// The folder with the data [default: LINEMAN_DATA, /var/lib/lineman for root, ~/.local/share/lineman otherwise]
+    #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Yes to every question
     #[arg(long, global = true)]
@@ -62,7 +62,7 @@ struct Global {
     #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t, help_heading = "Log")]
     log_format: LogFormat,
     /// A file with the time, for tests
-    #[arg(long, global = true, value_name = "FILE", env = "LINEMAN_CLOCK", hide = true)]
+    #[arg(long, global = true, value_name = "FILE", hide = true)]
     clock: Option<PathBuf>,
 }
 
@@ -132,8 +132,9 @@ fn run() -> Result<(), Failure> {
     let cli = Cli::try_parse_from(list::keep_negations(args.into_iter())).unwrap_or_else(|e| e.exit());
     let Global { data, yes, output, log, log_format, clock } = cli.global;
     log::start(log.as_deref(), cli.noun.usual_log(), log_format, output.colour(true))?;
+    let clock = clock.or_else(|| variable("LINEMAN_CLOCK"));
     let clock = Clock::from_file(clock.as_deref()).map_err(Failure::usage)?;
-    let data = match data.filter(|path| !path.as_os_str().is_empty()) {
+    let data = match data.or_else(|| variable("LINEMAN_DATA")).filter(|path| !path.as_os_str().is_empty()) {
         Some(data) => data,
         None => data::default_folder()?,
     };
@@ -141,6 +142,11 @@ fn run() -> Result<(), Failure> {
     let context = Context { data, clock, printer, yes };
     let output = cli.noun.run(&context)?;
     context.printer.print(output)
+}
+
+/// A path in the environment.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 #[cfg(test)]

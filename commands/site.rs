@@ -31,7 +31,7 @@ pub enum SiteVerb {
     #[command(after_help = "Example:\n  lineman site edit north --name north-tower")]
     Edit(EditOptions),
     /// Remove a site that has no devices
-    #[command(after_help = "Example:\n  lineman site remove north --yes")]
+    #[command(after_help = "Example:\n  lineman site remove north")]
     Remove {
         /// Its name or id
         site: String,
@@ -96,15 +96,11 @@ impl SiteVerb {
                 let site = sites::edit(tx, &site, &change, by)?;
                 Ok(Output::Changed(reports::sites::record(&site), String::new()))
             }),
-            SiteVerb::Remove { site } => {
-                let found = context.ask(|tx| Ok(sites::get(tx, &site)?))?;
-                context.confirm(&format!("remove site '{}'", found.name))?;
-                context.change(move |tx, by| {
-                    let site = sites::get(tx, &found.id.to_string())?;
-                    sites::remove(tx, &site, by)?;
-                    Ok(Output::Said(reports::sites::record(&site), format!("removed site '{}'\n", site.name)))
-                })
-            }
+            SiteVerb::Remove { site } => context.change(move |tx, by| {
+                let site = sites::get(tx, &site)?;
+                sites::remove(tx, &site, by)?;
+                Ok(Output::Said(reports::sites::record(&site), format!("removed site '{}'\n", site.name)))
+            }),
         }
     }
 }
