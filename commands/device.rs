@@ -10,6 +10,7 @@ use lineman::store::{Tx, sites};
 use crate::address;
 use crate::data::Context;
 use crate::failure::Failure;
+use crate::join::with_token;
 use crate::list::Wanted;
 use crate::output::Output;
 
@@ -122,6 +123,9 @@ struct About {
     /// Which address is its own: the one its agent reports, or the one the server sees (behind NAT)
     #[arg(long, value_name = "WHO", value_parser = address_from())]
     address_from: Option<AddressFrom>,
+    /// Make a token with which its agent joins: the last word that is printed
+    #[arg(long)]
+    join: bool,
 }
 
 fn importance() -> impl TypedValueParser<Value = Importance> {
@@ -167,9 +171,10 @@ impl DeviceVerb {
         match self {
             DeviceVerb::Add(options) => context.change(move |tx, by| {
                 let mut new = New::named(&options.name);
+                let join = options.about.join;
                 options.about.apply(tx, &mut new)?;
                 let device = devices::add(tx, &new, by)?;
-                Ok(line(&device))
+                if join { with_token(tx, &device, by) } else { Ok(line(&device)) }
             }),
             DeviceVerb::List(wanted) => context.ask(|tx| {
                 let (selection, page) = wanted.read(devices::QUERY, devices::TEXT, tx.now)?;
@@ -181,8 +186,14 @@ impl DeviceVerb {
             }),
             DeviceVerb::Edit(options) => context.change(move |tx, by| {
                 let device = devices::get(tx, &options.device)?;
+                let join = options.about.join;
                 let new = options.apply(tx, &device)?;
-                Ok(line(&devices::edit(tx, device.id, &new, by)?))
+                let device = if same(&New::like(&device), &new) {
+                    device
+                } else {
+                    devices::edit(tx, device.id, &new, by)?
+                };
+                if join { with_token(tx, &device, by) } else { Ok(line(&device)) }
             }),
             DeviceVerb::Remove { device } => {
                 let found = context.ask(|tx| Ok(devices::get(tx, &device)?))?;
@@ -229,6 +240,17 @@ impl EditOptions {
         self.about.apply(tx, &mut new)?;
         Ok(new)
     }
+}
+
+/// Whether nothing would change: then nothing is written down as a change.
+fn same(one: &New, other: &New) -> bool {
+    let all = |new: &New| {
+        (
+            (new.name.clone(), new.site, new.address.clone(), new.address_from, new.dns_name.clone()),
+            (new.importance, new.note.clone(), new.tags.clone(), new.parents.clone()),
+        )
+    };
+    all(one) == all(other)
 }
 
 fn line(device: &Device) -> Output {

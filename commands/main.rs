@@ -9,6 +9,7 @@ mod event;
 mod export;
 mod failure;
 mod grid;
+mod join;
 mod jq;
 mod list;
 mod log;
