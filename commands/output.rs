@@ -89,7 +89,7 @@ pub struct Printer {
     fields: Fields,
     jq: Option<Jq>,
     colour: bool,
-    width: Option<usize>,
+    terminal: bool,
     clock: Clock,
 }
 
@@ -138,11 +138,7 @@ impl Printer {
             fields: Fields(fields),
             jq: options.jq.as_deref().map(Jq::new).transpose()?,
             colour: options.colour(terminal),
-            width: if terminal {
-                terminal_size::terminal_size().map(|(width, _)| width.0.into())
-            } else {
-                None
-            },
+            terminal,
             clock,
         })
     }
@@ -180,7 +176,7 @@ impl Printer {
 
     /// An empty list is said to people on a terminal; a pipe gets nothing.
     fn nothing(&self, table: &Table) -> Result<(), Failure> {
-        if io::stdout().is_terminal() {
+        if self.terminal {
             put(&format!("no {}\n", table.name))?;
         }
         Ok(())
@@ -209,8 +205,11 @@ impl Printer {
     }
 
     fn look(&self) -> Look {
-        let times = if self.width.is_some() { Times::From(self.clock.now()) } else { Times::Exact };
-        Look { colour: self.colour, width: self.width, times }
+        if !self.terminal {
+            return Look { colour: self.colour, width: None, times: Times::Exact };
+        }
+        let width = terminal_size::terminal_size().map(|(width, _)| width.0.into());
+        Look { colour: self.colour, width, times: Times::From(self.clock.now()) }
     }
 
     /// Prints the next rows of a list that goes on. Formats that need an end are none for it.
