@@ -51,7 +51,7 @@ pub fn piece(table: &Table, look: Look, widths: &mut Widths) -> String {
 }
 
 fn pieces(table: &Table, look: Look, widths: &mut Widths, heading: bool) -> String {
-    let shown: Vec<(usize, &Column)> =
+    let mut shown: Vec<(usize, &Column)> =
         table.columns.iter().enumerate().filter(|(_, column)| column.shown).collect();
     let mut rows: Vec<Vec<String>> = Vec::with_capacity(table.rows.len() + 1);
     if heading {
@@ -70,6 +70,9 @@ fn pieces(table: &Table, look: Look, widths: &mut Widths, heading: bool) -> Stri
         }
     }
     if let Some(most) = look.width {
+        if heading && over(&widths.0, most) > 0 {
+            leave_out_empty(&mut shown, &mut rows, &mut widths.0);
+        }
         narrow(&mut widths.0, &shown, most);
     }
     let titles = usize::from(heading);
@@ -99,10 +102,36 @@ fn aligned(rows: Vec<Vec<String>>, widths: &Widths) -> String {
     trimmed
 }
 
+/// By how much a table is too wide.
+fn over(widths: &[usize], most: usize) -> usize {
+    let gaps = GAP * widths.len().saturating_sub(1);
+    (widths.iter().sum::<usize>() + gaps).saturating_sub(most)
+}
+
+/// Leaves out the columns in which nothing stands, to make room for those in which something does.
+fn leave_out_empty(shown: &mut Vec<(usize, &Column)>, rows: &mut [Vec<String>], widths: &mut Vec<usize>) {
+    let full: Vec<bool> =
+        (0..shown.len()).map(|at| rows.iter().skip(1).any(|row| row[at] != words::NOTHING)).collect();
+    if !full.contains(&true) {
+        return;
+    }
+    let keep = |at: &mut usize| {
+        *at += 1;
+        full[*at - 1]
+    };
+    let mut at = 0;
+    shown.retain(|_| keep(&mut at));
+    let mut at = 0;
+    widths.retain(|_| keep(&mut at));
+    for row in rows {
+        let mut at = 0;
+        row.retain(|_| keep(&mut at));
+    }
+}
+
 /// Takes from the widest columns of text until all fit; then, where they still do not, from the last ones.
 fn narrow(widths: &mut [usize], columns: &[(usize, &Column)], most: usize) {
-    let gaps = GAP * widths.len().saturating_sub(1);
-    let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(most);
+    let mut over = over(widths, most);
     while over > 0 {
         let widest = (0..widths.len()).filter(|&i| can_be_cut(columns[i].1.kind)).max_by_key(|&i| widths[i]);
         match widest {
@@ -273,6 +302,15 @@ mod tests {
                 assert!(get_line_width(line) <= width.max(13), "{width}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn a_column_in_which_nothing_stands_makes_room_for_the_others() {
+        let mut all = devices();
+        all.columns.push(Column::text("marks", "MARKS"));
+        all.rows.iter_mut().for_each(|row| row.push(Value::Null));
+        assert!(table(&all, terminal(200, false)).contains("MARKS"));
+        assert_eq!(table(&all, terminal(60, false)), table(&devices(), terminal(60, false)));
     }
 
     #[test]

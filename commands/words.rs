@@ -10,6 +10,9 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
+/// What stands where nothing is known.
+pub const NOTHING: &str = "-";
+
 /// How times are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
@@ -22,16 +25,16 @@ pub enum Times {
 /// A value on one line.
 pub fn line(value: &Value, times: Times) -> String {
     match value {
-        Value::Null => "-".to_owned(),
+        Value::Null => NOTHING.to_owned(),
         Value::Time(at) => match times {
-            Times::Exact => rfc3339(*at).unwrap_or_else(|| "-".to_owned()),
+            Times::Exact => rfc3339(*at).unwrap_or_else(|| NOTHING.to_owned()),
             Times::From(now) => ago(Time(*at), now),
         },
         Value::Span(ms) => span(*ms),
-        Value::List(values) if values.is_empty() => "-".to_owned(),
+        Value::List(values) if values.is_empty() => NOTHING.to_owned(),
         Value::List(values) => values.iter().map(|value| line(value, times)).collect::<Vec<_>>().join(", "),
         other => match exports::text(other) {
-            text if text.is_empty() => "-".to_owned(),
+            text if text.is_empty() => NOTHING.to_owned(),
             text => printable(&text).into_owned(),
         },
     }
