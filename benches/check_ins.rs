@@ -69,7 +69,8 @@ fn ours(path: &Path) -> f64 {
         .write(move |tx| -> lineman::store::Result<Vec<DeviceId>> {
             let mut ids = Vec::new();
             for (n, hash) in hashes.iter().enumerate() {
-                let device = devices::add(tx, &devices::New::named(&format!("device-{n:05}")), &Actor::System)?.id;
+                let device =
+                    devices::add(tx, &devices::New::named(&format!("device-{n:05}")), &Actor::System)?.id;
                 agents::join(tx, device, Some(hash), &serde_json::json!({}), &Actor::System)?;
                 ids.push(device);
             }
@@ -129,7 +130,10 @@ fn bare(path: &Path) -> f64 {
     rate
 }
 
-async fn bare_check_in(State(send): State<std::sync::mpsc::SyncSender<Waiting>>, Json(call): Json<CheckIn>) -> StatusCode {
+async fn bare_check_in(
+    State(send): State<std::sync::mpsc::SyncSender<Waiting>>,
+    Json(call): Json<CheckIn>,
+) -> StatusCode {
     let (done, committed) = oneshot::channel();
     if send.try_send((call, done)).is_err() {
         return StatusCode::SERVICE_UNAVAILABLE;
@@ -142,7 +146,8 @@ fn write_rows(mut connection: rusqlite::Connection, receive: &std::sync::mpsc::R
         let mut done = Vec::with_capacity(CONNECTIONS);
         let transaction = connection.transaction().expect("a transaction");
         {
-            let mut insert = transaction.prepare_cached("INSERT INTO row VALUES ($1, $2, $3)").expect("a statement");
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO row VALUES ($1, $2, $3)").expect("a statement");
             let mut next = Some(first);
             while let Some((call, answer)) = next.take() {
                 let record = &call.records[0];
@@ -223,7 +228,10 @@ async fn connection(
 fn is_whole(answer: &[u8]) -> bool {
     let Some(head) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
     let text = std::str::from_utf8(&answer[..head]).expect("a head is text").to_ascii_lowercase();
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")).and_then(|n| n.trim().parse().ok());
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .and_then(|n| n.trim().parse().ok());
     answer.len() >= head + 4 + length.unwrap_or(0)
 }
 

@@ -365,9 +365,11 @@ pub fn set_state(tx: &WriteTx, device: &Device, judged: &Judgement, by: &Actor) 
 
 /// What is watched about a device changed: whoever watches it is told.
 fn checks_changed(tx: &WriteTx, id: DeviceId) -> Result<()> {
-    let agents = tx.all("SELECT DISTINCT agent_id FROM checks WHERE device_id = $1 AND spec <> '{}'", args![id.0], |row| {
-        Ok(row.get::<Option<i64>>(0)?.map(DeviceId))
-    })?;
+    let agents = tx.all(
+        "SELECT DISTINCT agent_id FROM checks WHERE device_id = $1 AND spec <> '{}'",
+        args![id.0],
+        |row| Ok(row.get::<Option<i64>>(0)?.map(DeviceId)),
+    )?;
     for agent in agents {
         config_changed(tx, agent.into())?;
     }
