@@ -13,6 +13,7 @@ mod join;
 mod jq;
 mod list;
 mod log;
+mod measure;
 mod outage;
 mod output;
 mod probe;
