@@ -2,7 +2,9 @@
 //!
 //! A [`Clock`] answers *when*; how long something took is a stopwatch's work (`std::time::Instant`) and stays real.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(debug_assertions)]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
