@@ -250,7 +250,7 @@ fn plain(error: &ureq::Error) -> String {
 }
 
 /// At most [`MAX_ERROR`] bytes of `text`, cut at a character.
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     let mut end = text.len().min(MAX_ERROR);
     while !text.is_char_boundary(end) {
         end -= 1;

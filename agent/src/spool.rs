@@ -217,7 +217,10 @@ impl Spool {
             // The end of the log may be lost, and the server may have it: go on behind all numbers ever given.
             self.next_seq = self.next_seq.max(self.reserved + 1);
         }
+        // Synced: a power cut a moment later must not look like the stop before it.
+        self.db.pragma_update(None, "synchronous", "FULL")?;
         self.set_meta("stopped", "no")?;
+        self.db.pragma_update(None, "synchronous", "NORMAL")?;
         self.append(&[What::Boot(Boot { boot_id: boot_id.to_owned(), booted_at, clean })], now)
     }
 
