@@ -1,3 +1,181 @@
-//! The binary.
+//! The binary: `lineman NOUN VERB`. One file a noun; the only room that prints or exits.
 
-fn main() {}
+mod address;
+mod check;
+mod completions;
+mod data;
+mod device;
+mod event;
+mod export;
+mod failure;
+mod grid;
+mod join;
+mod jq;
+mod list;
+mod log;
+mod outage;
+mod output;
+mod probe;
+mod setting;
+mod site;
+mod ticket;
+mod words;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use schedules::Clock;
+
+use crate::data::Context;
+use crate::failure::Failure;
+use crate::log::LogFormat;
+use crate::output::{Output, OutputOptions, Printer};
+
+/// Watches a network's devices, notices what goes down, opens the ticket, and stands down when it is over
+#[derive(Parser)]
+#[command(name = "lineman", version, propagate_version = false, disable_help_subcommand = true)]
+#[command(
+    after_help = "Example:\n  lineman serve\n  lineman device add gateway --address 192.0.2.1\n  lineman check add gateway icmp\n  lineman device list state:down"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+/// What every command takes.
+#[derive(clap::Args)]
+struct Global {
+    /// The folder with the data [default: LINEMAN_DATA, /var/lib/lineman for root, ~/.local/share/lineman otherwise]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Yes to every question
+    #[arg(long, global = true)]
+    yes: bool,
+    #[command(flatten)]
+    output: OutputOptions,
+    /// What to log, on standard error: a level, or target=level,… (also RUST_LOG)
+    #[arg(long, global = true, value_name = "FILTER", help_heading = "Log")]
+    log: Option<String>,
+    /// How to write the log
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t, help_heading = "Log")]
+    log_format: LogFormat,
+    /// A file with the time, for tests
+    #[arg(long, global = true, value_name = "FILE", hide = true)]
+    clock: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Noun {
+    #[command(subcommand)]
+    Site(site::SiteVerb),
+    #[command(subcommand)]
+    Device(device::DeviceVerb),
+    #[command(subcommand)]
+    Check(check::CheckVerb),
+    #[command(subcommand)]
+    Ticket(ticket::TicketVerb),
+    #[command(subcommand)]
+    Outage(outage::OutageVerb),
+    #[command(subcommand)]
+    Event(event::EventVerb),
+    #[command(subcommand)]
+    Setting(setting::SettingVerb),
+    Export(export::ExportOptions),
+    Completions(completions::CompletionsOptions),
+}
+
+impl Noun {
+    /// What is logged where nobody says: what runs long tells what matters.
+    fn usual_log(&self) -> &'static str {
+        match self {
+            _ => "warn",
+        }
+    }
+
+    fn run(self, context: &Context) -> Result<Output, Failure> {
+        match self {
+            Noun::Site(verb) => verb.run(context),
+            Noun::Device(verb) => verb.run(context),
+            Noun::Check(verb) => verb.run(context),
+            Noun::Ticket(verb) => verb.run(context),
+            Noun::Outage(verb) => verb.run(context),
+            Noun::Event(verb) => verb.run(context),
+            Noun::Setting(verb) => verb.run(context),
+            Noun::Export(options) => options.run(context),
+            Noun::Completions(options) => options.run(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+        let payload = panic.payload();
+        let text =
+            payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+        eprintln!("error: internal: {}{place}", text.unwrap_or("it panicked").replace('\n', " "));
+    }));
+    match std::panic::catch_unwind(run) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
+            eprint!("{}", failure.lines());
+            ExitCode::from(failure.code as u8)
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let cli = Cli::try_parse_from(list::keep_negations(args.into_iter())).unwrap_or_else(|e| e.exit());
+    let Global { data, yes, output, log, log_format, clock } = cli.global;
+    log::start(log.as_deref(), cli.noun.usual_log(), log_format, output.colour(true))?;
+    let clock = clock.or_else(|| variable("LINEMAN_CLOCK"));
+    let clock = Clock::from_file(clock.as_deref()).map_err(Failure::usage)?;
+    let data = match data.or_else(|| variable("LINEMAN_DATA")).filter(|path| !path.as_os_str().is_empty()) {
+        Some(data) => data,
+        None => data::default_folder()?,
+    };
+    let printer = Printer::new(&output, clock.clone())?;
+    let context = Context { data, clock, printer, yes };
+    let output = cli.noun.run(&context)?;
+    context.printer.print(output)
+}
+
+/// A path in the environment.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_ends_its_help_with_an_example() {
+        fn look(command: &clap::Command, path: &str, missing: &mut Vec<String>) {
+            let path = format!("{path} {}", command.get_name());
+            for inner in command.get_subcommands() {
+                look(inner, &path, missing);
+            }
+            let example =
+                command.get_after_help().is_some_and(|text| text.to_string().starts_with("Example:\n"));
+            if !example && command.get_subcommands().next().is_none() {
+                missing.push(path);
+            }
+        }
+        let mut missing = Vec::new();
+        look(&Cli::command(), "", &mut missing);
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}

@@ -1,1 +1,7 @@
 //! lineman: watches a network.
+
+pub mod app;
+pub mod domain;
+pub mod reports;
+pub mod server;
+pub mod store;

@@ -80,14 +80,26 @@ impl From<Outcome> for Run {
 pub struct Health {
     /// Its status.
     pub status: Status,
+    /// The true start of that: the first result of the run that confirmed it. Failing softly is still being good.
+    pub since: Time,
     /// What its newest results have in common.
     pub run: Run,
     /// How many of them there are.
     pub count: u32,
     /// When the first of them was.
-    pub since: Time,
+    pub run_since: Time,
     /// When the newest of them was.
     pub last_at: Time,
+    /// When a result was good last.
+    pub good_at: Option<Time>,
+}
+
+impl Health {
+    /// Whether it fails, but not yet hard.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.run == Run::Bad && self.status != Status::Failed
+    }
 }
 
 /// One result, as far as the status goes.
@@ -126,23 +138,35 @@ pub struct Limits {
 pub fn observe(before: Option<Health>, seen: Seen, limits: Limits) -> Health {
     let run = Run::from(seen.outcome);
     let Some(before) = before else {
-        return settle(Status::Unknown, run, seen.in_a_row.max(1), seen.since.min(seen.at), seen, limits);
+        let never = Health {
+            status: Status::Unknown,
+            since: seen.since.min(seen.at),
+            run,
+            count: seen.in_a_row.max(1),
+            run_since: seen.since.min(seen.at),
+            last_at: seen.at,
+            good_at: None,
+        };
+        return settle(never, seen, limits);
     };
     if seen.at <= before.last_at {
         return before;
     }
-    let (count, since) = if seen.in_a_row > 0 {
+    let (count, run_since) = if seen.in_a_row > 0 {
         (seen.in_a_row, seen.since.min(seen.at))
     } else if before.run == run {
-        (before.count.saturating_add(1), before.since)
+        (before.count.saturating_add(1), before.run_since)
     } else {
         (1, seen.at)
     };
-    let since = if before.run == run && count > before.count { since.min(before.since) } else { since };
-    settle(before.status, run, count, since, seen, limits)
+    let longer = before.run == run && count > before.count;
+    let run_since = if longer { run_since.min(before.run_since) } else { run_since };
+    settle(Health { run, count, run_since, last_at: seen.at, ..before }, seen, limits)
 }
 
-fn settle(before: Status, run: Run, count: u32, since: Time, seen: Seen, limits: Limits) -> Health {
+/// The status after a result that has been counted.
+fn settle(counted: Health, seen: Seen, limits: Limits) -> Health {
+    let Health { status: before, run, count, .. } = counted;
     let enough_bad = count >= limits.soft_failures.max(1);
     let enough_good = count >= limits.good_results.max(1);
     let good = if seen.outcome == Outcome::Warn { Status::Warn } else { Status::Ok };
@@ -156,13 +180,24 @@ fn settle(before: Status, run: Run, count: u32, since: Time, seen: Seen, limits:
         (Run::Blank, _) if enough_bad => Status::Unknown,
         (Run::Blank, before) => before,
     };
-    Health { status, run, count, since, last_at: seen.at }
+    let since = match (before, status) {
+        (before, after) if before == after => counted.since,
+        (Status::Ok | Status::Warn | Status::Soft, Status::Ok | Status::Soft) if before != Status::Warn => {
+            counted.since
+        }
+        (Status::Ok | Status::Warn | Status::Soft, Status::Ok | Status::Warn | Status::Soft) => seen.at,
+        (_, _) => counted.run_since,
+    };
+    let good_at = if run == Run::Good { Some(seen.at) } else { counted.good_at };
+    Health { status, since, good_at, ..counted }
 }
 
-/// What becomes of a check-in check when the check-ins stop: it failed hard, since the first one that did not come.
+/// What becomes of a check-in check when the check-ins stop, of which the last came at `good_at`: it failed hard,
+/// since the first one that did not come.
 #[must_use]
-pub fn missed(since: Time, now: Time) -> Health {
-    Health { status: Status::Failed, run: Run::Bad, count: 1, since, last_at: now }
+pub fn missed(good_at: Time, since: Time, now: Time) -> Health {
+    let (run, run_since) = (Run::Bad, since);
+    Health { status: Status::Failed, since, run, count: 1, run_since, last_at: now, good_at: Some(good_at) }
 }
 
 #[cfg(test)]
@@ -214,7 +249,9 @@ mod tests {
     #[test]
     fn a_failure_is_dated_from_the_first_of_its_run() {
         let mut health = None;
-        for (at, outcome) in [(10, Outcome::Ok), (20, Outcome::Fail), (30, Outcome::Fail), (40, Outcome::Fail)] {
+        for (at, outcome) in
+            [(10, Outcome::Ok), (20, Outcome::Fail), (30, Outcome::Fail), (40, Outcome::Fail)]
+        {
             health = Some(observe(health, Seen::single(outcome, Time(at)), LIMITS));
         }
         assert_eq!(health.unwrap().since, Time(20));
@@ -258,7 +295,7 @@ mod tests {
             let each = all[run_starts..].iter().fold(before, |h, &s| Some(observe(h, s, LIMITS))).unwrap();
             let jumped = observe(before, newest, LIMITS);
             prop_assert_eq!(jumped.count, each.count);
-            prop_assert_eq!(jumped.since, each.since);
+            prop_assert_eq!(jumped.run_since, each.run_since);
             prop_assert_eq!(jumped.status, each.status);
             let late = all[run_starts..].iter().fold(Some(jumped), |h, &s| Some(observe(h, s, LIMITS))).unwrap();
             prop_assert_eq!(late, jumped);

@@ -68,10 +68,10 @@ pub fn missing_since(last: Time, every: Millis) -> Time {
 }
 
 /// How much longer agents have after lineman itself was away for `away`: they backed off meanwhile, each up to the
-/// longest wait its failed tries have led to, and none of them is to blame for that.
+/// longest wait its failed tries have led to (`longest` at most), and none of them is to blame for that.
 #[must_use]
-pub fn patience_after(away: Millis, every: Millis) -> Millis {
-    (away.times(2) + every).min(Millis::from_secs(300).max(every))
+pub fn patience_after(away: Millis, every: Millis, longest: Millis) -> Millis {
+    (away.times(2) + every).min(longest.max(every))
 }
 
 #[cfg(test)]
@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn a_skew_is_told_once() {
         let s = Millis::from_secs;
-        for (before, now, news) in [(0, 4, false), (0, 6, true), (6, 7, false), (6, 20, true), (6, 1, true), (-9, -9, false)]
+        for (before, now, news) in
+            [(0, 4, false), (0, 6, true), (6, 7, false), (6, 20, true), (6, 1, true), (-9, -9, false)]
         {
             assert_eq!(skew_is_news(s(before), s(now)), news, "{before} {now}");
         }
@@ -119,9 +120,9 @@ mod tests {
     #[test]
     fn after_an_absence_of_our_own_agents_have_time_to_come_back() {
         let s = Millis::from_secs;
-        assert_eq!(patience_after(s(0), s(30)), s(30));
-        assert_eq!(patience_after(s(60), s(30)), s(150));
-        assert_eq!(patience_after(s(3_600), s(30)), s(300));
-        assert_eq!(patience_after(s(3_600), s(900)), s(900));
+        assert_eq!(patience_after(s(0), s(30), s(300)), s(30));
+        assert_eq!(patience_after(s(60), s(30), s(300)), s(150));
+        assert_eq!(patience_after(s(3_600), s(30), s(300)), s(300));
+        assert_eq!(patience_after(s(3_600), s(900), s(300)), s(900));
     }
 }

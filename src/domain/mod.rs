@@ -5,10 +5,14 @@ pub mod check_in;
 pub mod device;
 pub mod event;
 pub mod ids;
+pub mod judgement;
 pub mod name;
 pub mod outage;
+pub mod query;
+
 pub mod setting;
 pub mod ticket;
+pub mod when;
 
 /// An enum whose cases have one name each: in the database, in JSON, on the command line.
 macro_rules! named {

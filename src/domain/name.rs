@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn what_would_confuse_a_query_an_id_or_a_terminal_is_refused() {
-        for name in ["", "   ", "17", "a,b", "a:b", "\"x\"", "a\nb", "\u{1b}[31mred", "-rf", &"x".repeat(65)] {
+        for name in ["", "   ", "17", "a,b", "a:b", "\"x\"", "a\nb", "\u{1b}[31mred", "-rf", &"x".repeat(65)]
+        {
             assert!(check(name).is_err(), "{name:?}");
         }
     }

@@ -42,6 +42,8 @@ pub const ALL: &[Setting] = &[
         meaning: "how long an agent keeps what it could not deliver" },
     Setting { key: "agent.keep_mib", default: "64", shape: Shape::Count(1, 4_096),
         meaning: "how much of it an agent keeps at most, in MiB" },
+    Setting { key: "agent.retry_max", default: "5m", shape: Shape::Span(SECOND, DAY),
+        meaning: "the longest pause between an agent's tries to reach the server" },
     Setting { key: "check.every", default: "30s", shape: Shape::When,
         meaning: "when a check runs that has no schedule of its own" },
     Setting { key: "check.good_results", default: "2", shape: Shape::Count(1, 100),
@@ -62,11 +64,11 @@ pub const ALL: &[Setting] = &[
         meaning: "how long events are kept" },
     Setting { key: "maintenance.when", default: "30 3 * * *", shape: Shape::When,
         meaning: "when the database is looked after: checkpoint, optimise, prune" },
-    Setting { key: "reading.keep", default: "48h", shape: Shape::Span(HOUR, YEAR),
+    Setting { key: "reading.keep", default: "2d", shape: Shape::Span(HOUR, YEAR),
         meaning: "how long readings are kept as they were measured" },
     Setting { key: "ticket.group_wait", default: "30s", shape: Shape::Span(Millis::ZERO, DAY),
         meaning: "how long a device is down before a ticket is opened" },
-    Setting { key: "ticket.reopen_within", default: "24h", shape: Shape::Span(Millis::ZERO, YEAR),
+    Setting { key: "ticket.reopen_within", default: "1d", shape: Shape::Span(Millis::ZERO, YEAR),
         meaning: "a relapse this soon after a ticket resolved itself reopens it" },
     Setting { key: "ticket.settle", default: "30m", shape: Shape::Span(MS, YEAR),
         meaning: "how long a device is well before its ticket resolves itself" },
@@ -112,7 +114,8 @@ impl Setting {
         };
         match self.shape {
             Shape::Span(from, to) => {
-                let span: Millis = value.parse().map_err(|_| bad("not a span: write 500ms, 30s, 5m, 2h or 7d".into()))?;
+                let span: Millis =
+                    value.parse().map_err(|_| bad("not a span: write 500ms, 30s, 5m, 2h or 7d".into()))?;
                 if span < from || span > to {
                     return Err(bad(format!("must be from {from} to {to}")));
                 }
@@ -126,7 +129,8 @@ impl Setting {
                 Ok(count.to_string())
             }
             Shape::When => {
-                let cadence: Cadence = value.parse().map_err(|e: schedules::BadCadence| bad(e.to_string()))?;
+                let cadence: Cadence =
+                    value.parse().map_err(|e: schedules::BadCadence| bad(e.to_string()))?;
                 Ok(cadence.to_string())
             }
         }
@@ -142,7 +146,8 @@ impl Settings {
     /// lineman may have written it).
     #[must_use]
     pub fn new(set: impl IntoIterator<Item = (String, String)>) -> Settings {
-        let mut all: Vec<(&'static str, String)> = ALL.iter().map(|s| (s.key, s.default.to_owned())).collect();
+        let mut all: Vec<(&'static str, String)> =
+            ALL.iter().map(|s| (s.key, s.default.to_owned())).collect();
         for (key, value) in set {
             if let Ok(value) = find(&key).and_then(|s| s.check(&value))
                 && let Some(slot) = all.iter_mut().find(|(k, _)| *k == key)
@@ -197,7 +202,10 @@ mod tests {
             assert!(every.check(value).is_err(), "{value}");
         }
         let failures = find("check.soft_failures").unwrap();
-        assert_eq!(failures.check("0").unwrap_err().to_string(), "check.soft_failures = '0': must be from 1 to 100");
+        assert_eq!(
+            failures.check("0").unwrap_err().to_string(),
+            "check.soft_failures = '0': must be from 1 to 100"
+        );
         assert!(find("check.retires").is_err());
         assert!(find("maintenance.when").unwrap().check("61 3 * * *").is_err());
     }

@@ -216,7 +216,13 @@ pub fn settles_at(recovered_at: Time, touched: bool, settle: Millis) -> Option<T
 mod tests {
     use super::*;
 
-    fn weights(condition: Condition, out: u32, importance: Importance, customers: u32, hours: i64) -> Weights {
+    fn weights(
+        condition: Condition,
+        out: u32,
+        importance: Importance,
+        customers: u32,
+        hours: i64,
+    ) -> Weights {
         Weights {
             condition,
             out_of_reach: out,

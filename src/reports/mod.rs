@@ -28,17 +28,7 @@ fn maybe_text(text: Option<&str>) -> Value {
     text.map_or(Value::Null, |text| Value::Text(text.to_owned()))
 }
 
-/// Any JSON as a table's value; what has no such form is kept as text.
+/// Any JSON as a table's value.
 fn json(value: &serde_json::Value) -> Value {
-    match value {
-        serde_json::Value::Null => Value::Null,
-        serde_json::Value::Bool(yes) => Value::Bool(*yes),
-        serde_json::Value::Number(number) => match number.as_i64() {
-            Some(number) => Value::Int(number),
-            None => Value::Text(number.to_string()),
-        },
-        serde_json::Value::String(text) => Value::Text(text.clone()),
-        serde_json::Value::Array(all) => Value::List(all.iter().map(json).collect()),
-        serde_json::Value::Object(_) => Value::Text(value.to_string()),
-    }
+    if value.is_null() { Value::Null } else { Value::Json(value.clone()) }
 }

@@ -26,11 +26,15 @@ pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Table> {
 /// The database's.
 pub fn record(tx: &Tx, ticket: &Ticket) -> Result<Table> {
     let mut all = columns();
-    all.push(Column::list("comments", "COMMENTS"));
+    all.push(Column::list("comments", "COMMENTS").hidden());
     let comments = tickets::comments(tx, ticket.id)?
         .into_iter()
         .map(|c| {
-            Value::Object(vec![("at", time(c.at)), ("author", Value::Text(c.author)), ("text", Value::Text(c.text))])
+            Value::Object(vec![
+                ("at", time(c.at)),
+                ("author", Value::Text(c.author)),
+                ("text", Value::Text(c.text)),
+            ])
         })
         .collect();
     let mut values = row(ticket);

@@ -1,19 +1,25 @@
 //! The server's own attempts to contact a device whose check-ins stopped: they begin when one is missed, and end when
 //! they come again. The agent inside the server runs them like any other check.
 
+use std::net::IpAddr;
+
+use schedules::{Millis, Time};
 use serde_json::json;
 
 use crate::app::Snapshot;
 use crate::domain::check::{self, Kind};
 use crate::domain::check_in::{missed_at, missing_since};
+use crate::domain::device::{AddressFrom, can_be_contacted};
 use crate::domain::event::Kind as Happened;
 use crate::domain::ids::DeviceId;
 use crate::server::{config, judge};
 use crate::store::agents::Caller;
+use crate::store::devices::Device;
 use crate::store::events::Actor;
-use crate::store::{self, WriteTx, agents, checks, devices, events};
+use crate::store::{self, WriteTx, agents, checks, devices, events, settings};
 
-/// Looks whether an agent's check-in came. If it is missed for good, the device is contacted, and looked at anew.
+/// Looks whether an agent's check-in came. If it is missed for good, the device is contacted, and judged anew; what
+/// its agent watched for others is not known any more.
 ///
 /// # Errors
 /// The database's.
@@ -24,29 +30,52 @@ pub fn look(tx: &WriteTx, known: &Snapshot, caller: &Caller) -> store::Result<()
     if tx.now < missed {
         return agents::look_at(tx, caller.device, Some(missed));
     }
-    if device.paused_at.is_some() {
-        return agents::look_at(tx, caller.device, None);
-    }
     agents::look_at(tx, caller.device, None)?;
-    let since = missing_since(last, known.every);
-    tracing::info!(device.id = caller.device.0, device.name = %caller.name, "check-in missed");
-    checks::set_health(tx, caller.check, &check::missed(since, tx.now), None)?;
-    let by = Actor::System;
-    events::record(tx, &by, Happened::AgentSilent, caller.device.into(), &json!({"since": since, "last_check_in_at": last}))?;
-    if let Some(address) = judge::contact_address(&device) {
-        stop(tx, caller.device, &by)?;
-        let new = checks::New {
-            device: caller.device,
-            kind: Kind::Contact,
-            probe: Some(config::contact_probe(address)),
-            cadence: None,
-            timeout: None,
-            from: None,
-            ping_key: None,
-        };
-        checks::add(tx, &new, &by)?;
+    if device.paused_at.is_some() {
+        return Ok(());
     }
-    judge::judge(tx, &known.settings, caller.device, &by)
+    let listening_since = settings::started_at(tx)?.unwrap_or(last);
+    let since = missing_since(last, known.every).max(listening_since);
+    tracing::info!(device.id = caller.device.0, device.name = %caller.name, "check-in missed");
+    checks::set_health(tx, caller.check, &check::missed(last, since, tx.now), None)?;
+    let by = Actor::System;
+    let body = json!({"since": since, "last_check_in_at": last});
+    events::record(tx, &by, Happened::AgentSilent, caller.device.into(), &body)?;
+    if is_worth_trying(&device) {
+        begin(tx, known, caller.device, &by)?;
+    }
+    for watched in checks::forget_of_agent(tx, caller.device)? {
+        judge::judge(tx, known, watched, &by)?;
+    }
+    judge::judge(tx, known, caller.device, &by)
+}
+
+fn begin(tx: &WriteTx, known: &Snapshot, device: DeviceId, by: &Actor) -> store::Result<()> {
+    stop(tx, device, by)?;
+    let new = checks::New {
+        probe: Some(config::contact_probe()),
+        awaited_until: Some(tx.now + patience(known)),
+        ..checks::New::plain(device, Kind::Contact)
+    };
+    checks::add(tx, &new, by)?;
+    Ok(())
+}
+
+/// How long the first answer of the attempts is waited for: as long as it takes to fail for good, and a little more.
+fn patience(known: &Snapshot) -> Millis {
+    let (retry, timeout) = (known.settings.span("check.retry"), known.settings.span("check.timeout"));
+    (retry + timeout + Millis::from_secs(1)).times(i64::from(known.limits.soft_failures))
+        + Millis::from_secs(1)
+}
+
+/// Whether an attempt can tell anything about a device apart from its agent: an address that was learnt and is the
+/// server's own tells nothing; one that a person fixed is believed.
+fn is_worth_trying(device: &Device) -> bool {
+    let Some(address) = device.address.as_deref() else { return false };
+    match address.parse::<IpAddr>() {
+        Ok(ip) => device.address_from == AddressFrom::Fixed || can_be_contacted(ip),
+        Err(_) => true,
+    }
 }
 
 /// Ends the attempts to contact a device, if there are any.
@@ -60,4 +89,12 @@ pub fn stop(tx: &WriteTx, device: DeviceId, by: &Actor) -> store::Result<()> {
         }
     }
     Ok(())
+}
+
+/// How long a parent's proof is waited for, or a child's after its parent came back: until whatever watches it has
+/// surely said so.
+#[must_use]
+pub fn hold(known: &Snapshot) -> Millis {
+    let missed = missed_at(Time(0), known.every, known.grace).since(Time(0));
+    missed.max(patience(known))
 }

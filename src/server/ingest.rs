@@ -1,9 +1,9 @@
 //! A report comes in: one transaction takes the readings, the states, the outages, the address, the events.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
-use agent::report::{CheckIn, CheckResult, MAX_RECORDS, Outcome, Record, Reply, Status, What};
+use agent::report::{CheckIn, CheckResult, MAX_RECORDS, Outcome, Record, Reply, Status, Usage, What};
 use schedules::{Millis, Time};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use crate::domain::event::Kind as Happened;
 use crate::domain::ids::{CheckId, DeviceId};
 use crate::server::{config, contact, judge};
 use crate::store::agents::{Called, Caller};
-use crate::store::checks::Known;
+use crate::store::checks::{Known, Measured, Reading};
 use crate::store::events::Actor;
 use crate::store::{self, Tx, WriteTx, agents, checks, devices, events, outages};
 
@@ -81,7 +81,6 @@ pub fn check_in(
         },
         caller: &caller,
         status: None,
-        touched: BTreeSet::new(),
     };
     let mut acked = caller.acked;
     for record in &call.records {
@@ -99,20 +98,19 @@ pub fn check_in(
     if acked > caller.acked {
         agents::acked(tx, caller.device, &call.log, acked)?;
     }
-    let Taking { touched, by, .. } = taking;
-    for device in touched {
-        judge::judge(tx, &now_known.settings, device, &by)?;
-    }
     let config = match &call.config {
-        Some(etag) if *etag == now_known.etag() => None,
-        Some(_) | None => Some(config::of_agent(tx, now_known, &who, caller.device)?),
+        Some(etag) if *etag == caller.etag() => None,
+        Some(_) | None => Some(config::of_agent(tx, now_known, &who, &caller)?),
     };
     Ok(Ok(Reply { acked, server_time: tx.now, config, next_in_ms: Millis::ZERO }))
 }
 
 fn check_body(call: &CheckIn) -> Result<(), Refused> {
     if call.log.is_empty() || call.log.len() > MAX_LOG_ID || !call.log.chars().all(|c| c.is_ascii_graphic()) {
-        return Err(Refused::Bad(format!("'log' must be 1 to {MAX_LOG_ID} printable ASCII characters"), None));
+        return Err(Refused::Bad(
+            format!("'log' must be 1 to {MAX_LOG_ID} printable ASCII characters"),
+            None,
+        ));
     }
     if call.records.len() > MAX_RECORDS {
         let many = call.records.len();
@@ -134,7 +132,12 @@ fn check_body(call: &CheckIn) -> Result<(), Refused> {
 
 /// What is known of the checks whose results come in. A check that is gone meanwhile is passed over; one that another
 /// agent runs makes the record wrong.
-fn checks_of(tx: &Tx, call: &CheckIn, caller: &Caller, local: bool) -> store::Result<Result<HashMap<i64, Known>, Refused>> {
+fn checks_of(
+    tx: &Tx,
+    call: &CheckIn,
+    caller: &Caller,
+    local: bool,
+) -> store::Result<Result<HashMap<i64, Known>, Refused>> {
     let mut all = HashMap::new();
     for record in call.records.iter().chain(&call.current).filter(|r| r.seq > caller.acked) {
         let What::Result(result) = &record.what else { continue };
@@ -154,10 +157,14 @@ fn checks_of(tx: &Tx, call: &CheckIn, caller: &Caller, local: bool) -> store::Re
 
 fn check_status(status: &Status) -> Result<(), String> {
     let texts = [&status.host_name, &status.os, &status.kernel];
-    let interfaces: usize =
-        status.interfaces.iter().map(|i| i.name.len() + i.addresses.iter().map(String::len).sum::<usize>() + 128).sum();
+    let interfaces: usize = status
+        .interfaces
+        .iter()
+        .map(|i| i.name.len() + i.addresses.iter().map(String::len).sum::<usize>() + 128)
+        .sum();
     let disks: usize = status.disks.iter().map(|d| d.mount.len() + 64).sum();
-    let size = texts.iter().map(|t| t.len()).sum::<usize>() + interfaces + disks + 40 * status.resolvers.len();
+    let size =
+        texts.iter().map(|t| t.len()).sum::<usize>() + interfaces + disks + 40 * status.resolvers.len();
     if size > MAX_STATUS {
         return Err(format!("a status of {size} bytes: {MAX_STATUS} are the most"));
     }
@@ -173,7 +180,6 @@ struct Taking<'a> {
     dating: Dating<'a>,
     caller: &'a Caller,
     status: Option<(Time, &'a Status)>,
-    touched: BTreeSet<DeviceId>,
 }
 
 impl<'a> Taking<'a> {
@@ -181,7 +187,12 @@ impl<'a> Taking<'a> {
         let at = self.dating.date(record.at, record.mono, record.boot.as_deref());
         let (tx, device) = (self.tx, self.caller.device);
         match &record.what {
-            What::Status(status) => self.newest_status(at, status),
+            What::Status(status) => {
+                let measured = measured(status);
+                let reading = Reading { at, seq: record.seq, outcome: Outcome::Ok, measured };
+                checks::keep_reading(tx, self.caller.check, &reading)?;
+                self.newest_status(at, status);
+            }
             What::Result(result) => self.result(record, at, result)?,
             What::Change(change) => {
                 let body = json!({"subject": cut(&change.subject), "name": cut(&change.name),
@@ -190,7 +201,8 @@ impl<'a> Taking<'a> {
             }
             What::Outage(outage) => {
                 let shift = |t: Time| self.dating.date(t, Millis::ZERO, None);
-                let told = agent::report::AgentOutage { reason: cut(&outage.reason).to_owned(), ..outage.clone() };
+                let told =
+                    agent::report::AgentOutage { reason: cut(&outage.reason).to_owned(), ..outage.clone() };
                 let ended_at = outage.ended_at.map(|t| shift(t).max(shift(outage.began_at)));
                 outages::told(tx, device, shift(outage.began_at), ended_at, &told, &self.by)?;
             }
@@ -199,7 +211,8 @@ impl<'a> Taking<'a> {
                 events::record(tx, &self.by, Happened::AgentStarted, device.into(), &body)?;
             }
             What::Dropped(dropped) => {
-                let body = json!({"count": dropped.count, "first_at": dropped.first_at, "last_at": dropped.last_at});
+                let body =
+                    json!({"count": dropped.count, "first_at": dropped.first_at, "last_at": dropped.last_at});
                 events::record(tx, &self.by, Happened::AgentDropped, device.into(), &body)?;
             }
         }
@@ -210,7 +223,9 @@ impl<'a> Taking<'a> {
         let at = self.dating.date(record.at, record.mono, record.boot.as_deref());
         match &record.what {
             What::Status(status) => self.newest_status(at, status),
-            What::Result(result) => self.feed(record, at, result)?,
+            What::Result(result) => {
+                self.feed(record, at, result)?;
+            }
             What::Change(_) | What::Outage(_) | What::Boot(_) | What::Dropped(_) => {}
         }
         Ok(())
@@ -224,7 +239,13 @@ impl<'a> Taking<'a> {
 
     fn result(&mut self, record: &Record, at: Time, result: &CheckResult) -> store::Result<()> {
         if self.feed(record, at, result)? {
-            checks::keep_reading(self.tx, CheckId(result.check), at, result.outcome, result.rtt_us, result.loss_permille)?;
+            let measured = Measured {
+                rtt_us: result.rtt_us,
+                loss_permille: result.loss_permille,
+                ..Measured::default()
+            };
+            let reading = Reading { at, seq: record.seq, outcome: result.outcome, measured };
+            checks::keep_reading(self.tx, CheckId(result.check), &reading)?;
         }
         Ok(())
     }
@@ -251,8 +272,9 @@ impl<'a> Taking<'a> {
         }
         let before = known.health.replace(health).map_or(check::Status::Unknown, |h| h.status);
         if before != health.status {
-            self.touched.insert(known.device);
-            told(self.tx, known.device, id, known.kind, before, &health, message, &self.by)?;
+            let (device, kind) = (known.device, known.kind);
+            told(self.tx, device, id, kind, before, &health, message, &self.by)?;
+            judge::judge(self.tx, self.known, device, &self.by)?;
         }
         Ok(true)
     }
@@ -263,8 +285,7 @@ impl<'a> Taking<'a> {
         if let Some((at, status)) = self.status {
             agents::set_status(tx, caller.device, at, status)?;
         }
-        checks::keep_reading(tx, caller.check, tx.now, Outcome::Ok, None, None)?;
-        if caller.health.is_none_or(|h| h.status != check::Status::Ok) {
+        if caller.health.is_none_or(|h| h.status != check::Status::Ok) && !self.is_repeat() {
             let seen = Seen::single(Outcome::Ok, tx.now);
             let health = check::observe(caller.health, seen, self.known.limits);
             checks::set_health(tx, caller.check, &health, None)?;
@@ -272,12 +293,25 @@ impl<'a> Taking<'a> {
             if health.status != before {
                 if before == check::Status::Failed {
                     contact::stop(tx, caller.device, &self.by)?;
-                    events::record(tx, &self.by, Happened::AgentBack, caller.device.into(), &json!({"since": health.since}))?;
+                    events::record(
+                        tx,
+                        &self.by,
+                        Happened::AgentBack,
+                        caller.device.into(),
+                        &json!({"since": health.since}),
+                    )?;
                 }
-                self.touched.insert(caller.device);
+                judge::judge(tx, self.known, caller.device, &self.by)?;
             }
         }
         self.row(call, seen_address)
+    }
+
+    /// A call so soon after the last one is the same again, or an urgent one: it is no further proof that the agent is
+    /// well for good.
+    fn is_repeat(&self) -> bool {
+        let since_last = self.caller.last_check_in_at.map(|last| self.tx.now.since(last));
+        since_last.is_some_and(|span| span.times(2) < self.known.every)
     }
 
     fn row(&mut self, call: &CheckIn, seen_address: Option<IpAddr>) -> store::Result<()> {
@@ -354,13 +388,29 @@ pub fn told(
     by: &Actor,
 ) -> store::Result<()> {
     let counts = |s: check::Status| s != check::Status::Soft;
-    if kind == check::Kind::Contact || !counts(health.status) || (before == check::Status::Soft && health.status == check::Status::Ok) {
+    if kind == check::Kind::Contact
+        || !counts(health.status)
+        || (before == check::Status::Soft && health.status == check::Status::Ok)
+    {
         return Ok(());
     }
     let body = json!({"check": id.0, "kind": kind.as_str(), "from": before.as_str(), "to": health.status.as_str(),
         "since": health.since, "message": message});
     events::record(tx, by, Happened::CheckStatus, device.into(), &body)?;
     Ok(())
+}
+
+fn measured(status: &Status) -> Measured {
+    let permille = |usage: Usage| {
+        let share = u128::from(usage.used.min(usage.total)) * 1000 / u128::from(usage.total.max(1));
+        u32::try_from(share).unwrap_or(1000)
+    };
+    Measured {
+        cpu_permille: status.cpu_permille,
+        memory_permille: status.memory.map(permille),
+        disk_permille: status.disks.iter().map(|disk| permille(disk.usage)).max(),
+        ..Measured::default()
+    }
 }
 
 fn cut(text: &str) -> &str {

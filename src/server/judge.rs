@@ -5,87 +5,77 @@ use std::collections::{HashSet, VecDeque};
 
 use schedules::Time;
 
-use crate::domain::check::{Kind, Run, Status};
-use crate::domain::device::{Contact, Importance, Judgement, Proof, State, View, can_be_contacted, judge as decide};
+use crate::app::Snapshot;
+use crate::domain::check::{Health, Kind, Status};
+use crate::domain::device::{Importance, State};
 use crate::domain::ids::DeviceId;
+use crate::domain::judgement::{self, Evidence, Judgement, Proof, Recheck};
 use crate::domain::setting::Settings;
 use crate::domain::ticket::{self, Condition, OnDown, Score, Weights};
-use crate::store::checks::Check;
+use crate::server::contact;
 use crate::store::devices::Device;
 use crate::store::events::Actor;
 use crate::store::outages::Outage;
 use crate::store::tickets::Ticket;
 use crate::store::{Result, Tx, WriteTx, checks, devices, outages, tickets};
 
-/// Looks at a device anew, and at whatever hangs on it if its state is another one now.
+/// Looks at a device anew, and at whatever hangs on it: its children wait for its proof, and follow its state.
 ///
 /// # Errors
 /// The database's.
-pub fn judge(tx: &WriteTx, settings: &Settings, id: DeviceId, by: &Actor) -> Result<()> {
+pub fn judge(tx: &WriteTx, known: &Snapshot, id: DeviceId, by: &Actor) -> Result<()> {
     let mut waiting = VecDeque::from([id]);
     let mut seen = HashSet::new();
     while let Some(id) = waiting.pop_front() {
         if !seen.insert(id) {
             continue;
         }
-        let device = devices::of(tx, id)?;
-        let Some(judged) = look(tx, &device)? else { continue };
-        let changed = devices::set_state(tx, &device, &judged, by)?;
-        if changed {
+        let Some(device) = devices::find(tx, &id.to_string())? else { continue };
+        let (evidence, parents) = evidence(tx, &device)?;
+        let judged = judgement::judge(&evidence, contact::hold(known), tx.now);
+        match judged.recheck {
+            Recheck::Nobody => {}
+            Recheck::Parents if device.held_since.is_none() => {
+                for parent in parents {
+                    checks::nudge(tx, parent)?;
+                }
+            }
+            Recheck::Own if device.held_since.is_none() => checks::nudge(tx, id)?,
+            Recheck::Parents | Recheck::Own => {}
+        }
+        if devices::set_state(tx, &device, &judged, by)? {
+            let reason = judged.reason.as_deref().unwrap_or_default();
             tracing::info!(device.id = id.0, device.name = %device.name, from = %device.state, to = %judged.state,
-                reason = %judged.reason, "state");
-            follow(tx, settings, &device, &judged, by)?;
+                reason, "state");
+            follow(tx, &known.settings, &device, &judged, by)?;
             waiting.extend(devices::children(tx, id)?);
         }
     }
     Ok(())
 }
 
-fn look(tx: &Tx, device: &Device) -> Result<Option<Judgement>> {
-    let all = checks::of_device(tx, device.id)?;
-    let proofs: Vec<Proof> = all
-        .iter()
-        .filter(|c| c.kind != Kind::Contact)
-        .filter_map(|c| c.health.map(|h| Proof { kind: c.kind, status: h.status, since: h.since }))
-        .collect();
-    let parents = devices::parent_states(tx, device.id)?;
-    Ok(decide(View {
-        state: device.state,
-        since: device.since,
+fn evidence(tx: &Tx, device: &Device) -> Result<(Evidence, Vec<DeviceId>)> {
+    let checks = checks::of_device(tx, device.id)?;
+    let proof = |check: &checks::Check| {
+        let good_at = if check.kind == Kind::CheckIn { device.last_check_in_at } else { None };
+        Proof {
+            kind: check.kind,
+            health: check.health.map(|health| Health { good_at: health.good_at.max(good_at), ..health }),
+            awaited_until: check
+                .awaited_until
+                .filter(|_| check.health.is_none_or(|h| h.status == Status::Unknown)),
+        }
+    };
+    let (parents, states) = devices::parents(tx, device.id)?.into_iter().unzip();
+    let evidence = Evidence {
+        was: device.state,
+        was_since: device.since,
+        held_since: device.held_since,
+        checks: checks.iter().map(proof).collect(),
+        parents: states,
         paused: device.paused_at.is_some(),
-        proofs: &proofs,
-        contact: contact(&all),
-        parents: &parents,
-        now: tx.now,
-    }))
-}
-
-fn contact(all: &[Check]) -> Contact {
-    let check_in = all.iter().find(|c| c.kind == Kind::CheckIn).and_then(|c| c.health);
-    match check_in {
-        Some(health) if health.status == Status::Failed && health.run == Run::Good => return Contact::Trying,
-        Some(health) if health.status == Status::Failed => {}
-        Some(_) | None => return Contact::NotNeeded,
-    }
-    let Some(contact) = all.iter().find(|c| c.kind == Kind::Contact) else { return Contact::Impossible };
-    match contact.health {
-        Some(health) => match health.status {
-            Status::Failed => Contact::Failed,
-            Status::Ok | Status::Warn | Status::Soft => Contact::Answered { since: health.since },
-            Status::Unknown => Contact::Trying,
-        },
-        None => Contact::Trying,
-    }
-}
-
-/// The address at which a device could be contacted apart from its agent.
-#[must_use]
-pub fn contact_address(device: &Device) -> Option<String> {
-    let address = device.address.as_deref()?;
-    match address.parse() {
-        Ok(ip) => can_be_contacted(ip).then(|| address.to_owned()),
-        Err(_) => Some(address.to_owned()),
-    }
+    };
+    Ok((evidence, parents))
 }
 
 fn follow(tx: &WriteTx, settings: &Settings, device: &Device, judged: &Judgement, by: &Actor) -> Result<()> {
@@ -113,13 +103,20 @@ fn follow(tx: &WriteTx, settings: &Settings, device: &Device, judged: &Judgement
     Ok(())
 }
 
-fn went_down(tx: &WriteTx, settings: &Settings, device: &Device, judged: &Judgement, by: &Actor) -> Result<()> {
+fn went_down(
+    tx: &WriteTx,
+    settings: &Settings,
+    device: &Device,
+    judged: &Judgement,
+    by: &Actor,
+) -> Result<()> {
     let ticket_at = tx.now + settings.span("ticket.group_wait");
     match outages::open_of(tx, device.id)? {
         Some(outage) if outage.ticket.is_none() => outages::ticket_due(tx, outage.id, Some(ticket_at))?,
         Some(_) => {}
         None => {
-            outages::begin(tx, device.id, judged.proof_at, &judged.reason, Some(ticket_at), by)?;
+            let reason = judged.reason.as_deref().unwrap_or_default();
+            outages::begin(tx, device.id, judged.proof_at, reason, Some(ticket_at), by)?;
         }
     }
     if let Some(ticket) = tickets::unfinished_of(tx, device.id)? {
@@ -128,10 +125,17 @@ fn went_down(tx: &WriteTx, settings: &Settings, device: &Device, judged: &Judgem
     Ok(())
 }
 
-fn came_back(tx: &WriteTx, settings: &Settings, device: &Device, judged: &Judgement, by: &Actor) -> Result<()> {
+fn came_back(
+    tx: &WriteTx,
+    settings: &Settings,
+    device: &Device,
+    judged: &Judgement,
+    by: &Actor,
+) -> Result<()> {
     let Some(ticket) = tickets::unfinished_of(tx, device.id)? else { return Ok(()) };
     if judged.state == State::Up {
-        let settle_at = ticket::settles_at(tx.now, ticket.touched_at.is_some(), settings.span("ticket.settle"));
+        let settle_at =
+            ticket::settles_at(tx.now, ticket.touched_at.is_some(), settings.span("ticket.settle"));
         if ticket.state == ticket::State::Recovered {
             tickets::set_settle(tx, ticket.id, settle_at)?;
         } else {
@@ -216,7 +220,9 @@ pub fn score(tx: &Tx, ticket: &Ticket) -> Result<Score> {
         (ticket::Kind::Outage, ticket::State::Recovered, _) => Condition::Recovered,
         (ticket::Kind::Outage, _, Some(State::Degraded)) => Condition::Degraded,
         (ticket::Kind::Outage, _, Some(State::Up)) => Condition::Recovered,
-        (ticket::Kind::Outage, _, Some(State::Down | State::Unreachable | State::Unknown) | None) => Condition::Down,
+        (ticket::Kind::Outage, _, Some(State::Down | State::Unreachable | State::Unknown) | None) => {
+            Condition::Down
+        }
     };
     let unacknowledged = match ticket.acknowledged_at {
         Some(_) => schedules::Millis::ZERO,
@@ -241,7 +247,9 @@ pub fn rescore(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<()> {
     }
     let score = score(tx, ticket)?;
     let rescore_at: Option<Time> = match (ticket.acknowledged_at, ticket.state) {
-        (None, ticket::State::Open | ticket::State::Waiting) => ticket::next_age_step(ticket.opened_at, tx.now),
+        (None, ticket::State::Open | ticket::State::Waiting) => {
+            ticket::next_age_step(ticket.opened_at, tx.now)
+        }
         (None | Some(_), _) => None,
     };
     tickets::set_score(tx, ticket, &score, rescore_at, by)?;

@@ -9,7 +9,7 @@ use crate::domain::check::{self, Limits, Seen};
 use crate::domain::event::Kind as Happened;
 use crate::domain::ids::DeviceId;
 use crate::server::{ingest, judge};
-use crate::store::checks::Check;
+use crate::store::checks::{Check, Measured, Reading};
 use crate::store::events::Actor;
 use crate::store::{self, WriteTx, checks, events};
 
@@ -63,7 +63,8 @@ pub fn ping(tx: &WriteTx, known: &Snapshot, key: &str, signal: Signal, body: &st
             return Ok(true);
         }
     };
-    checks::keep_reading(tx, check.id, tx.now, outcome, None, None)?;
+    let reading = Reading { at: tx.now, seq: 0, outcome, measured: Measured::default() };
+    checks::keep_reading(tx, check.id, &reading)?;
     checks::set_due(tx, check.id, next_due(&check, known, tx.now))?;
     let message = match signal {
         Signal::Fail(code) => format!("it said that it failed ({code}) {body}"),
@@ -88,10 +89,17 @@ pub fn missed(tx: &WriteTx, known: &Snapshot, check: &Check) -> store::Result<()
 pub fn next_due(check: &Check, known: &Snapshot, now: Time) -> Option<Time> {
     let cadence: Cadence = check.cadence.as_deref()?.parse().ok()?;
     let grace = check.timeout.unwrap_or(known.grace);
-    cadence.next_after(now).map(|next| next + grace)
+    Some(cadence.next(now, 0)).filter(|next| *next < Time::MAX).map(|next| next + grace)
 }
 
-fn take(tx: &WriteTx, known: &Snapshot, check: &Check, seen: Seen, message: &str, by: &Actor) -> store::Result<()> {
+fn take(
+    tx: &WriteTx,
+    known: &Snapshot,
+    check: &Check,
+    seen: Seen,
+    message: &str,
+    by: &Actor,
+) -> store::Result<()> {
     let at_once = Limits { soft_failures: 1, good_results: 1 };
     let health = check::observe(check.health, seen, at_once);
     let result = CheckResult {
@@ -108,7 +116,7 @@ fn take(tx: &WriteTx, known: &Snapshot, check: &Check, seen: Seen, message: &str
     if before != health.status {
         let device: DeviceId = check.device.0;
         ingest::told(tx, device, check.id, check.kind, before, &health, &result.message, by)?;
-        judge::judge(tx, &known.settings, device, by)?;
+        judge::judge(tx, known, device, by)?;
     }
     Ok(())
 }

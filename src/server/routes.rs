@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use agent::report::{CheckIn, Join, Joined, MAX_BODY, Refusal, Reply};
-use agent::token;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -19,6 +18,7 @@ use crate::app::App;
 use crate::server::http::{Peer, read_body};
 use crate::server::ingest::{self, Credential, Refused};
 use crate::server::ping::{self, Signal};
+use crate::server::secret;
 use crate::server::tick::Pulse;
 use crate::store::agents::NoEntry;
 use crate::store::events::Actor;
@@ -85,18 +85,19 @@ async fn check_in(State(shared): State<Shared>, request: Request<Body>) -> Resul
     let Some(secret) = bearer(request.headers()) else {
         return Err(Failed::new(StatusCode::UNAUTHORIZED, "no secret: send 'Authorization: Bearer …'"));
     };
-    let who = Credential::Secret(token::hash_secret(secret));
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+    let who = Credential::Secret(secret::hash(secret));
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let bytes = read_body(request, MAX_BODY).await.map_err(|e| Failed::new(e.status(), e.to_string()))?;
     let call: CheckIn = serde_json::from_slice(&bytes)
         .map_err(|e| Failed::new(StatusCode::BAD_REQUEST, format!("the body is no check-in: {e}")))?;
     drop(bytes);
     let known = shared.app.known();
     let waiting = call.waiting;
-    let taken = shared.app.store.write(move |tx| ingest::check_in(tx, &known, who, &call, peer)).await?;
+    let taken = shared.app.store.submit(move |tx| ingest::check_in(tx, &known, who, &call, peer)).await?;
     match taken {
         Ok(reply) => {
-            let next_in_ms = if waiting > 0 { pace(shared.app.store.lag().as_millis()) } else { Millis::ZERO };
+            let next_in_ms =
+                if waiting > 0 { pace(shared.app.store.lag().as_millis()) } else { Millis::ZERO };
             Ok(json_response(StatusCode::OK, &Reply { next_in_ms, ..reply }))
         }
         Err(Refused::Unknown) => Err(Failed::new(
@@ -121,15 +122,18 @@ async fn join(State(shared): State<Shared>, request: Request<Body>) -> Result<Re
     let bytes = read_body(request, 256 * 1024).await.map_err(|e| Failed::new(e.status(), e.to_string()))?;
     let call: Join = serde_json::from_slice(&bytes)
         .map_err(|e| Failed::new(StatusCode::BAD_REQUEST, format!("the body is no call to join: {e}")))?;
-    let hash = token::hash_secret(&call.token);
-    let secret = token::new_secret();
-    let secret_hash = token::hash_secret(&secret);
+    let hash = secret::hash(&call.token);
+    let secret = secret::new().map_err(|error| {
+        tracing::error!(%error, "no randomness");
+        Failed::new(StatusCode::SERVICE_UNAVAILABLE, "the server has no randomness for a secret; try again")
+    })?;
+    let secret_hash = secret::hash(&secret);
     let text = |s: &str| s.chars().filter(|c| !c.is_control()).take(100).collect::<String>();
     let body = json!({"host_name": text(&call.host_name), "version": text(&call.version)});
     let joined = shared
         .app
         .store
-        .write(move |tx| {
+        .submit(move |tx| -> store::Result<_> {
             let device = match agents::use_token(tx, &hash)? {
                 Ok(device) => device,
                 Err(no) => return Ok(Err(no)),
@@ -166,7 +170,11 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty() && secret.len() <= 256).then_some(secret)
 }
 
-async fn ping_plain(shared: State<Shared>, Path(key): Path<String>, request: Request<Body>) -> Result<Response, Failed> {
+async fn ping_plain(
+    shared: State<Shared>,
+    Path(key): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Failed> {
     take_ping(shared, &key, "", request).await
 }
 
@@ -197,7 +205,7 @@ async fn take_ping(
     let body = String::from_utf8_lossy(&body[..body.len().min(ping::MAX_BODY)]).into_owned();
     let known = shared.app.known();
     let key = key.to_owned();
-    if shared.app.store.write(move |tx| ping::ping(tx, &known, &key, signal, &body)).await? {
+    if shared.app.store.submit(move |tx| ping::ping(tx, &known, &key, signal, &body)).await? {
         Ok((StatusCode::OK, "OK").into_response())
     } else {
         Err(Failed::new(StatusCode::NOT_FOUND, "no check has this ping key"))

@@ -9,7 +9,7 @@ use schedules::{Millis, Time};
 use tokio::sync::{Notify, watch};
 
 use crate::app::App;
-use crate::server::steps::{Worked, pings, silence, tickets};
+use crate::server::steps::{Worked, judgements, pings, silence, tickets};
 use crate::store::{Result, settings};
 
 /// The longest sleep.
@@ -85,12 +85,31 @@ async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Optio
     }
     let now = app.clock.now();
     if now.since(*alive_at) >= ALIVE_EVERY || now < *alive_at {
-        app.store.write(|tx| settings::alive(tx)).await?;
+        app.store.submit(settings::alive).await?;
         *alive_at = now;
     }
+    let (next, changed_here) = settle(app).await?;
+    if changed_here {
+        changed.notify_one();
+    }
+    Ok(next)
+}
+
+/// Does all that is due, until nothing is: the earliest deadline that is left, and whether an agent's configuration
+/// changed on the way.
+///
+/// # Errors
+/// The database's.
+pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
+    let mut changed = false;
     loop {
-        let asked =
-            [silence::step(app).await?, pings::step(app).await?, tickets::open(app).await?, tickets::settle(app).await?];
+        let asked = [
+            silence::step(app).await?,
+            pings::step(app).await?,
+            judgements::step(app).await?,
+            tickets::open(app).await?,
+            tickets::settle(app).await?,
+        ];
         let mut next: Option<Time> = None;
         let mut worked = false;
         for answer in asked {
@@ -101,10 +120,10 @@ async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Optio
         }
         if worked {
             if app.refresh()? {
-                changed.notify_one();
+                changed = true;
             }
             continue;
         }
-        return Ok(next);
+        return Ok((next, changed));
     }
 }

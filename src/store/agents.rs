@@ -9,7 +9,8 @@ use crate::domain::event::Kind as Happened;
 use crate::domain::ids::{CheckId, DeviceId};
 use crate::store::checks;
 use crate::store::events::{self, Actor};
-use crate::store::{Error, Result, Row, Tx, WriteTx, params, word};
+use crate::store::settings::{Whose, config_changed};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
 /// How long a join token is good.
 pub const TOKEN_LIFE: Millis = Millis::from_secs(7 * 86_400);
@@ -43,10 +44,21 @@ pub struct Caller {
     pub reported_address: Option<String>,
     /// When to look whether its next check-in came; absent: nobody waits for it.
     pub look_at: Option<Time>,
+    /// The version of its configuration.
+    pub config: i64,
+}
+
+impl Caller {
+    /// Identity of its configuration.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        format!("v{}", self.config)
+    }
 }
 
 const CALLER: &str = "SELECT a.device_id, d.name, a.check_id, h.status, h.run, h.count, h.since, h.last_at, a.last_check_in_at,
-    l.acked, a.version, a.boot_id, a.started_at, a.skew_ms, a.seen_address, a.reported_address, a.look_at
+    l.acked, a.version, a.boot_id, a.started_at, a.skew_ms, a.seen_address, a.reported_address, a.look_at, a.config,
+    h.good_at, h.run_since
     FROM agent a JOIN device d ON d.id = a.device_id LEFT JOIN check_health h ON h.check_id = a.check_id
     LEFT JOIN agent_log l ON l.device_id = a.device_id AND l.log = $2";
 
@@ -55,7 +67,7 @@ const CALLER: &str = "SELECT a.device_id, d.name, a.check_id, h.status, h.run, h
 /// # Errors
 /// The database's.
 pub fn caller(tx: &Tx, secret_hash: &[u8; 32], log: &str) -> Result<Option<Caller>> {
-    tx.maybe(&format!("{CALLER} WHERE a.secret_hash = $1"), params![secret_hash.as_slice(), log], row_caller)
+    tx.maybe(&format!("{CALLER} WHERE a.secret_hash = $1"), args![secret_hash.as_slice(), log], row_caller)
 }
 
 /// The agent of that device, if it has one.
@@ -63,7 +75,7 @@ pub fn caller(tx: &Tx, secret_hash: &[u8; 32], log: &str) -> Result<Option<Calle
 /// # Errors
 /// The database's.
 pub fn of_device(tx: &Tx, device: DeviceId, log: &str) -> Result<Option<Caller>> {
-    tx.maybe(&format!("{CALLER} WHERE a.device_id = $1"), params![device.0, log], row_caller)
+    tx.maybe(&format!("{CALLER} WHERE a.device_id = $1"), args![device.0, log], row_caller)
 }
 
 /// The agents whose check-ins are to be looked at by `now`.
@@ -73,7 +85,7 @@ pub fn of_device(tx: &Tx, device: DeviceId, log: &str) -> Result<Option<Caller>>
 pub fn due(tx: &Tx, now: Time, limit: u32) -> Result<Vec<Caller>> {
     tx.all(
         &format!("{CALLER} WHERE a.look_at <= $1 ORDER BY a.look_at LIMIT {limit}"),
-        params![now, ""],
+        args![now, ""],
         row_caller,
     )
 }
@@ -83,7 +95,7 @@ pub fn due(tx: &Tx, now: Time, limit: u32) -> Result<Vec<Caller>> {
 /// # Errors
 /// The database's.
 pub fn next_due(tx: &Tx) -> Result<Option<Time>> {
-    tx.one("SELECT min(look_at) FROM agent WHERE look_at IS NOT NULL", params![], |row| row.get(0))
+    tx.one("SELECT min(look_at) FROM agent WHERE look_at IS NOT NULL", args![], |row| row.get(0))
 }
 
 /// Says when to look again whether an agent's check-in came; `None`: nobody waits for it.
@@ -91,7 +103,7 @@ pub fn next_due(tx: &Tx) -> Result<Option<Time>> {
 /// # Errors
 /// The database's.
 pub fn look_at(tx: &WriteTx, device: DeviceId, at: Option<Time>) -> Result<()> {
-    tx.run("UPDATE agent SET look_at = $2 WHERE device_id = $1", params![device.0, at])?;
+    tx.run("UPDATE agent SET look_at = $2 WHERE device_id = $1", args![device.0, at])?;
     Ok(())
 }
 
@@ -100,7 +112,7 @@ pub fn look_at(tx: &WriteTx, device: DeviceId, at: Option<Time>) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn wait_until(tx: &WriteTx, at: Time) -> Result<()> {
-    tx.run("UPDATE agent SET look_at = $1 WHERE look_at < $1", params![at])?;
+    tx.run("UPDATE agent SET look_at = $1 WHERE look_at < $1", args![at])?;
     Ok(())
 }
 
@@ -126,7 +138,7 @@ pub struct Called<'a> {
 /// # Errors
 /// The database's.
 pub fn called(tx: &WriteTx, device: DeviceId) -> Result<()> {
-    tx.run("UPDATE agent SET last_check_in_at = $2 WHERE device_id = $1", params![device.0, tx.now])?;
+    tx.run("UPDATE agent SET last_check_in_at = $2 WHERE device_id = $1", args![device.0, tx.now])?;
     Ok(())
 }
 
@@ -134,11 +146,16 @@ pub fn called(tx: &WriteTx, device: DeviceId) -> Result<()> {
 ///
 /// # Errors
 /// The database's.
-pub fn called_changed(tx: &WriteTx, device: DeviceId, called: &Called<'_>, look_at: Option<Time>) -> Result<()> {
+pub fn called_changed(
+    tx: &WriteTx,
+    device: DeviceId,
+    called: &Called<'_>,
+    look_at: Option<Time>,
+) -> Result<()> {
     tx.run(
         "UPDATE agent SET last_check_in_at = $2, version = $3, boot_id = $4, started_at = $5, skew_ms = $6,
          seen_address = $7, reported_address = $8, look_at = $9 WHERE device_id = $1",
-        params![
+        args![
             device.0,
             tx.now,
             called.version,
@@ -161,7 +178,7 @@ pub fn acked(tx: &WriteTx, device: DeviceId, log: &str, seq: u64) -> Result<()> 
     tx.run(
         "INSERT INTO agent_log (device_id, log, acked) VALUES ($1, $2, $3)
          ON CONFLICT (device_id, log) DO UPDATE SET acked = excluded.acked",
-        params![device.0, log, i64::try_from(seq).unwrap_or(i64::MAX)],
+        args![device.0, log, i64::try_from(seq).unwrap_or(i64::MAX)],
     )?;
     Ok(())
 }
@@ -176,7 +193,7 @@ pub fn set_status(tx: &WriteTx, device: DeviceId, at: Time, status: &Status) -> 
         "INSERT INTO agent_status (device_id, at, status) VALUES ($1, $2, $3)
          ON CONFLICT (device_id) DO UPDATE SET at = excluded.at, status = excluded.status
          WHERE excluded.at >= agent_status.at",
-        params![device.0, at, text],
+        args![device.0, at, text],
     )?;
     Ok(())
 }
@@ -186,7 +203,7 @@ pub fn set_status(tx: &WriteTx, device: DeviceId, at: Time, status: &Status) -> 
 /// # Errors
 /// The database's.
 pub fn status(tx: &Tx, device: DeviceId) -> Result<Option<(Time, Status)>> {
-    tx.maybe("SELECT at, status FROM agent_status WHERE device_id = $1", params![device.0], |row| {
+    tx.maybe("SELECT at, status FROM agent_status WHERE device_id = $1", args![device.0], |row| {
         let text: String = row.get(1)?;
         let status = serde_json::from_str(&text).map_err(|e| Error::Other(format!("a status: {e}")))?;
         Ok((row.get(0)?, status))
@@ -199,10 +216,10 @@ pub fn status(tx: &Tx, device: DeviceId) -> Result<Option<(Time, Status)>> {
 /// # Errors
 /// The database's.
 pub fn make_token(tx: &WriteTx, device: DeviceId, hash: &[u8; 32], by: &Actor) -> Result<()> {
-    tx.run("DELETE FROM join_token WHERE device_id = $1 AND used_at IS NULL", params![device.0])?;
+    tx.run("DELETE FROM join_token WHERE device_id = $1 AND used_at IS NULL", args![device.0])?;
     tx.run(
         "INSERT INTO join_token (hash, device_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",
-        params![hash.as_slice(), device.0, tx.now, tx.now + TOKEN_LIFE],
+        args![hash.as_slice(), device.0, tx.now, tx.now + TOKEN_LIFE],
     )?;
     events::record(tx, by, Happened::TokenMade, device.into(), &json!({"expires_at": tx.now + TOKEN_LIFE}))?;
     Ok(())
@@ -226,7 +243,7 @@ pub enum NoEntry {
 pub fn use_token(tx: &WriteTx, hash: &[u8; 32]) -> Result<std::result::Result<DeviceId, NoEntry>> {
     let found = tx.maybe(
         "SELECT device_id, expires_at, used_at FROM join_token WHERE hash = $1",
-        params![hash.as_slice()],
+        args![hash.as_slice()],
         |row| Ok((DeviceId(row.get(0)?), row.get::<Time>(1)?, row.get::<Option<Time>>(2)?)),
     )?;
     let Some((device, expires_at, used_at)) = found else { return Ok(Err(NoEntry::Unknown)) };
@@ -236,8 +253,16 @@ pub fn use_token(tx: &WriteTx, hash: &[u8; 32]) -> Result<std::result::Result<De
     if tx.now >= expires_at {
         return Ok(Err(NoEntry::Expired));
     }
-    tx.run("UPDATE join_token SET used_at = $2 WHERE hash = $1", params![hash.as_slice(), tx.now])?;
+    tx.run("UPDATE join_token SET used_at = $2 WHERE hash = $1", args![hash.as_slice(), tx.now])?;
     Ok(Ok(device))
+}
+
+/// Forgets the tokens that open nothing any more; how many it were.
+///
+/// # Errors
+/// The database's.
+pub fn prune_tokens(tx: &WriteTx) -> Result<usize> {
+    tx.run("DELETE FROM join_token WHERE expires_at < $1", args![tx.now - TOKEN_LIFE])
 }
 
 /// Makes an agent report for a device: with a secret of which `secret_hash` is kept, or with none where it is the
@@ -245,22 +270,20 @@ pub fn use_token(tx: &WriteTx, hash: &[u8; 32]) -> Result<std::result::Result<De
 ///
 /// # Errors
 /// The database's.
-pub fn join(tx: &WriteTx, device: DeviceId, secret_hash: Option<&[u8; 32]>, body: &serde_json::Value, by: &Actor) -> Result<()> {
-    let check = tx.maybe("SELECT check_id FROM agent WHERE device_id = $1", params![device.0], |row| {
+pub fn join(
+    tx: &WriteTx,
+    device: DeviceId,
+    secret_hash: Option<&[u8; 32]>,
+    body: &serde_json::Value,
+    by: &Actor,
+) -> Result<()> {
+    let check = tx.maybe("SELECT check_id FROM agent WHERE device_id = $1", args![device.0], |row| {
         Ok(CheckId(row.get(0)?))
     })?;
     let check = match check {
         Some(check) => check,
         None => {
-            let new = checks::New {
-                device,
-                kind: Kind::CheckIn,
-                probe: None,
-                cadence: None,
-                timeout: None,
-                from: Some(device),
-                ping_key: None,
-            };
+            let new = checks::New { from: Some(device), ..checks::New::plain(device, Kind::CheckIn) };
             checks::add(tx, &new, by)?.id
         }
     };
@@ -268,8 +291,9 @@ pub fn join(tx: &WriteTx, device: DeviceId, secret_hash: Option<&[u8; 32]>, body
         "INSERT INTO agent (device_id, secret_hash, check_id, joined_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (device_id) DO UPDATE SET secret_hash = excluded.secret_hash, joined_at = excluded.joined_at,
          version = '', boot_id = '', started_at = 0",
-        params![device.0, secret_hash.map(<[u8; 32]>::as_slice), check.0, tx.now],
+        args![device.0, secret_hash.map(<[u8; 32]>::as_slice), check.0, tx.now],
     )?;
+    config_changed(tx, Whose::Agent(device))?;
     events::record(tx, by, Happened::AgentJoined, device.into(), body)?;
     Ok(())
 }
@@ -283,6 +307,8 @@ fn row_caller(row: &Row) -> Result<Caller> {
             count: u32::try_from(row.get::<i64>(5)?).unwrap_or(u32::MAX),
             since: row.get(6)?,
             last_at: row.get(7)?,
+            good_at: row.get(18)?,
+            run_since: row.get(19)?,
         }),
     };
     Ok(Caller {
@@ -299,5 +325,6 @@ fn row_caller(row: &Row) -> Result<Caller> {
         seen_address: row.get(14)?,
         reported_address: row.get(15)?,
         look_at: row.get(16)?,
+        config: row.get(17)?,
     })
 }

@@ -1,5 +1,7 @@
 //! Checks, what their results have made of them, and the readings.
 
+use std::collections::BTreeSet;
+
 use agent::report::{CheckResult, Outcome, Probe};
 use schedules::{Millis, Time};
 use serde_json::json;
@@ -10,7 +12,7 @@ use crate::domain::ids::{CheckId, DeviceId};
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
 use crate::store::settings::config_changed;
-use crate::store::{Error, Result, Row, Tx, WriteTx, params, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
 /// The most checks one device has.
 pub const MAX_PER_DEVICE: i64 = 100;
@@ -44,11 +46,17 @@ pub struct Check {
     pub loss_permille: Option<u32>,
     /// What the newest result said.
     pub message: String,
+    /// The device's address.
+    pub address: Option<String>,
+    /// Counts up when somebody wants a result now.
+    pub nudge: u64,
+    /// How long a judgement waits for its first result.
+    pub awaited_until: Option<Time>,
 }
 
 const SELECT: &str = "SELECT c.id, c.device_id, d.name, c.kind, c.spec, c.cadence, c.timeout_ms, c.agent_id, f.name, c.ping_key,
-    c.created_at, h.status, h.run, h.count, h.since, h.last_at, h.rtt_us, h.loss_permille, h.message
-    FROM checks c JOIN device d ON d.id = c.device_id LEFT JOIN device f ON f.id = c.agent_id
+    c.created_at, h.status, h.run, h.count, h.since, h.last_at, h.rtt_us, h.loss_permille, h.message, c.nudge,
+    c.awaited_until, h.good_at, d.address, h.run_since FROM checks c JOIN device d ON d.id = c.device_id LEFT JOIN device f ON f.id = c.agent_id
     LEFT JOIN check_health h ON h.check_id = c.id";
 
 /// What a query for checks may ask for, and where that stands.
@@ -70,7 +78,7 @@ pub const TEXT: &[&str] = &["d.name", "c.kind", "h.message", "c.spec"];
 /// # Errors
 /// The database's.
 pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Check>> {
-    tx.all(&format!("{SELECT} WHERE {} {}", wanted.sql(), page.sql("c.id")), wanted.params(), check)
+    tx.all(&format!("{SELECT} WHERE {} {}", wanted.sql(), page.sql("c.id")), &wanted.args(), check)
 }
 
 /// The checks of a device.
@@ -78,7 +86,7 @@ pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Check>> {
 /// # Errors
 /// The database's.
 pub fn of_device(tx: &Tx, device: DeviceId) -> Result<Vec<Check>> {
-    tx.all(&format!("{SELECT} WHERE c.device_id = $1 ORDER BY c.id"), params![device.0], check)
+    tx.all(&format!("{SELECT} WHERE c.device_id = $1 ORDER BY c.id"), args![device.0], check)
 }
 
 /// The check of that id, which must be there.
@@ -87,7 +95,7 @@ pub fn of_device(tx: &Tx, device: DeviceId) -> Result<Vec<Check>> {
 /// There is none, or the database's.
 pub fn get(tx: &Tx, id: &str) -> Result<Check> {
     let found = match id.parse::<i64>() {
-        Ok(number) => tx.maybe(&format!("{SELECT} WHERE c.id = $1"), params![number], check)?,
+        Ok(number) => tx.maybe(&format!("{SELECT} WHERE c.id = $1"), args![number], check)?,
         Err(_) => None,
     };
     found.ok_or_else(|| Error::not_found("check", id))
@@ -98,7 +106,7 @@ pub fn get(tx: &Tx, id: &str) -> Result<Check> {
 /// # Errors
 /// The database's.
 pub fn by_ping_key(tx: &Tx, key: &str) -> Result<Option<Check>> {
-    tx.maybe(&format!("{SELECT} WHERE c.ping_key = $1"), params![key], check)
+    tx.maybe(&format!("{SELECT} WHERE c.ping_key = $1"), args![key], check)
 }
 
 /// A check that is to be added.
@@ -118,6 +126,25 @@ pub struct New {
     pub from: Option<DeviceId>,
     /// The key of its ping address.
     pub ping_key: Option<String>,
+    /// How long a judgement waits for its first result.
+    pub awaited_until: Option<Time>,
+}
+
+impl New {
+    /// One of this kind with nothing of its own.
+    #[must_use]
+    pub fn plain(device: DeviceId, kind: Kind) -> New {
+        New {
+            device,
+            kind,
+            probe: None,
+            cadence: None,
+            timeout: None,
+            from: None,
+            ping_key: None,
+            awaited_until: None,
+        }
+    }
 }
 
 /// Adds one.
@@ -126,18 +153,20 @@ pub struct New {
 /// The device has too many, or the database's.
 pub fn add(tx: &WriteTx, new: &New, by: &Actor) -> Result<Check> {
     let count: i64 =
-        tx.one("SELECT count(*) FROM checks WHERE device_id = $1", params![new.device.0], |row| row.get(0))?;
+        tx.one("SELECT count(*) FROM checks WHERE device_id = $1", args![new.device.0], |row| row.get(0))?;
     if count >= MAX_PER_DEVICE {
         return Err(Error::refused(format!("this device has {count} checks: {MAX_PER_DEVICE} are the most")));
     }
     let spec = match &new.probe {
-        Some(probe) => serde_json::to_string(probe).map_err(|e| Error::Other(format!("a check's spec: {e}")))?,
+        Some(probe) => {
+            serde_json::to_string(probe).map_err(|e| Error::Other(format!("a check's spec: {e}")))?
+        }
         None => "{}".to_owned(),
     };
-    let id = tx.insert(
-        "INSERT INTO checks (device_id, kind, spec, cadence, timeout_ms, agent_id, ping_key, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
-        params![
+    let id = tx.id(
+        "INSERT INTO checks (device_id, kind, spec, cadence, timeout_ms, agent_id, ping_key, created_at,
+         awaited_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+        args![
             new.device.0,
             new.kind.as_str(),
             spec.as_str(),
@@ -145,10 +174,11 @@ pub fn add(tx: &WriteTx, new: &New, by: &Actor) -> Result<Check> {
             new.timeout,
             new.from.map(|d| d.0),
             new.ping_key.as_deref(),
-            tx.now
+            tx.now,
+            new.awaited_until
         ],
     )?;
-    config_changed(tx)?;
+    config_changed(tx, new.from.into())?;
     if new.kind != Kind::Contact {
         let body = json!({"check": id, "kind": new.kind.as_str(), "spec": spec, "cadence": new.cadence});
         events::record(tx, by, Happened::CheckAdded, new.device.into(), &body)?;
@@ -161,9 +191,9 @@ pub fn add(tx: &WriteTx, new: &New, by: &Actor) -> Result<Check> {
 /// # Errors
 /// The database's.
 pub fn remove(tx: &WriteTx, check: &Check, by: &Actor) -> Result<()> {
-    tx.run("DELETE FROM reading WHERE check_id = $1", params![check.id.0])?;
-    tx.run("DELETE FROM checks WHERE id = $1", params![check.id.0])?;
-    config_changed(tx)?;
+    tx.run("DELETE FROM reading WHERE check_id = $1", args![check.id.0])?;
+    tx.run("DELETE FROM checks WHERE id = $1", args![check.id.0])?;
+    config_changed(tx, check.from.as_ref().map(|from| from.0).into())?;
     if check.kind != Kind::Contact {
         let body = json!({"check": check.id.0, "kind": check.kind.as_str()});
         events::record(tx, by, Happened::CheckRemoved, check.device.0.into(), &body)?;
@@ -190,15 +220,15 @@ pub struct Known {
 /// The database's.
 pub fn known(tx: &Tx, id: CheckId) -> Result<Option<Known>> {
     tx.maybe(
-        "SELECT c.device_id, c.agent_id, c.kind, h.status, h.run, h.count, h.since, h.last_at
-         FROM checks c LEFT JOIN check_health h ON h.check_id = c.id WHERE c.id = $1",
-        params![id.0],
+        "SELECT c.device_id, c.agent_id, c.kind, h.status, h.run, h.count, h.since, h.last_at, h.good_at,
+         h.run_since FROM checks c LEFT JOIN check_health h ON h.check_id = c.id WHERE c.id = $1",
+        args![id.0],
         |row| {
             Ok(Known {
                 device: DeviceId(row.get(0)?),
                 from: row.get::<Option<i64>>(1)?.map(DeviceId),
                 kind: word(row, 2)?,
-                health: health(row, 3)?,
+                health: health(row, 3, 8, 9)?,
             })
         },
     )
@@ -210,12 +240,13 @@ pub fn known(tx: &Tx, id: CheckId) -> Result<Option<Known>> {
 /// The database's.
 pub fn set_health(tx: &WriteTx, id: CheckId, health: &Health, result: Option<&CheckResult>) -> Result<()> {
     tx.run(
-        "INSERT INTO check_health (check_id, status, run, count, since, last_at, rtt_us, loss_permille, message)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "INSERT INTO check_health (check_id, status, run, count, since, last_at, rtt_us, loss_permille, message,
+         good_at, run_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (check_id) DO UPDATE SET status = excluded.status, run = excluded.run, count = excluded.count,
          since = excluded.since, last_at = excluded.last_at, rtt_us = excluded.rtt_us,
-         loss_permille = excluded.loss_permille, message = excluded.message",
-        params![
+         loss_permille = excluded.loss_permille, message = excluded.message, good_at = excluded.good_at,
+         run_since = excluded.run_since",
+        args![
             id.0,
             health.status.as_str(),
             health.run.as_str(),
@@ -224,7 +255,9 @@ pub fn set_health(tx: &WriteTx, id: CheckId, health: &Health, result: Option<&Ch
             health.last_at,
             result.and_then(|r| r.rtt_us).map(i64::from),
             result.and_then(|r| r.loss_permille).map(i64::from),
-            result.map_or("", |r| r.message.as_str())
+            result.map_or("", |r| r.message.as_str()),
+            health.good_at,
+            health.run_since
         ],
     )?;
     Ok(())
@@ -235,27 +268,128 @@ pub fn set_health(tx: &WriteTx, id: CheckId, health: &Health, result: Option<&Ch
 /// # Errors
 /// The database's.
 pub fn forget_health(tx: &WriteTx, id: CheckId) -> Result<()> {
-    tx.run("DELETE FROM check_health WHERE check_id = $1", params![id.0])?;
+    tx.run("DELETE FROM check_health WHERE check_id = $1", args![id.0])?;
     Ok(())
 }
 
-/// Keeps a reading. The same check at the same moment counts once.
+/// One value of a check at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// When it was measured.
+    pub at: Time,
+    /// Its place in its agent's log; 0: it is not from a log.
+    pub seq: u64,
+    /// How the run ended.
+    pub outcome: Outcome,
+    /// What was measured.
+    pub measured: Measured,
+}
+
+/// What was measured, each where it was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measured {
+    /// The round trip in microseconds.
+    pub rtt_us: Option<u32>,
+    /// Packets lost, in thousandths.
+    pub loss_permille: Option<u32>,
+    /// Processor time in use, in thousandths.
+    pub cpu_permille: Option<u32>,
+    /// Memory in use, in thousandths.
+    pub memory_permille: Option<u32>,
+    /// How full the fullest disk is, in thousandths.
+    pub disk_permille: Option<u32>,
+}
+
+/// Keeps a reading. The same one counts once.
 ///
 /// # Errors
 /// The database's.
-pub fn keep_reading(tx: &WriteTx, id: CheckId, at: Time, outcome: Outcome, rtt_us: Option<u32>, loss: Option<u32>) -> Result<()> {
-    let code: i64 = match outcome {
+pub fn keep_reading(tx: &WriteTx, id: CheckId, reading: &Reading) -> Result<()> {
+    let code: i64 = match reading.outcome {
         Outcome::Ok => 0,
         Outcome::Warn => 1,
         Outcome::Fail => 2,
         Outcome::Unknown => 3,
     };
+    let Measured { rtt_us, loss_permille, cpu_permille, memory_permille, disk_permille } = reading.measured;
     tx.run(
-        "INSERT INTO reading (check_id, at, outcome, rtt_us, loss_permille) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT DO NOTHING",
-        params![id.0, at, code, rtt_us.map(i64::from), loss.map(i64::from)],
+        "INSERT INTO reading (check_id, at, seq, outcome, rtt_us, loss_permille, cpu_permille, memory_permille,
+         disk_permille) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+        args![
+            id.0,
+            reading.at,
+            reading.seq,
+            code,
+            rtt_us,
+            loss_permille,
+            cpu_permille,
+            memory_permille,
+            disk_permille
+        ],
     )?;
     Ok(())
+}
+
+/// Asks for a result of a device's checks now, at whichever agent runs them.
+///
+/// # Errors
+/// The database's.
+pub fn nudge(tx: &WriteTx, device: DeviceId) -> Result<()> {
+    let agents = tx.all(
+        "UPDATE checks SET nudge = nudge + 1 WHERE device_id = $1 AND spec <> '{}' RETURNING agent_id",
+        args![device.0],
+        |row| Ok(row.get::<Option<i64>>(0)?.map(DeviceId)),
+    )?;
+    let agents: BTreeSet<Option<DeviceId>> = agents.into_iter().collect();
+    for agent in agents {
+        config_changed(tx, agent.into())?;
+    }
+    Ok(())
+}
+
+/// What the checks of other devices have made of it is forgotten that the agent on `agent` runs: it went silent, and
+/// nobody measures them. The devices that were measured.
+///
+/// # Errors
+/// The database's.
+pub fn forget_of_agent(tx: &WriteTx, agent: DeviceId) -> Result<Vec<DeviceId>> {
+    tx.run(
+        "DELETE FROM check_health WHERE check_id IN (SELECT id FROM checks WHERE agent_id = $1 AND spec <> '{}')",
+        args![agent.0],
+    )?;
+    tx.all(
+        "SELECT DISTINCT device_id FROM checks WHERE agent_id = $1 AND spec <> '{}'",
+        args![agent.0],
+        |row| Ok(DeviceId(row.get(0)?)),
+    )
+}
+
+/// The readings of a check, oldest first.
+///
+/// # Errors
+/// The database's.
+pub fn readings(tx: &Tx, id: CheckId) -> Result<Vec<Reading>> {
+    tx.all(
+        "SELECT at, seq, outcome, rtt_us, loss_permille, cpu_permille, memory_permille, disk_permille
+         FROM reading WHERE check_id = $1 ORDER BY at, seq",
+        args![id.0],
+        |row| {
+            let outcome = match row.get::<i64>(2)? {
+                0 => Outcome::Ok,
+                1 => Outcome::Warn,
+                2 => Outcome::Fail,
+                _ => Outcome::Unknown,
+            };
+            let measured = Measured {
+                rtt_us: row.get(3)?,
+                loss_permille: row.get(4)?,
+                cpu_permille: row.get(5)?,
+                memory_permille: row.get(6)?,
+                disk_permille: row.get(7)?,
+            };
+            Ok(Reading { at: row.get(0)?, seq: row.get(1)?, outcome, measured })
+        },
+    )
 }
 
 /// How many readings a check has.
@@ -263,7 +397,7 @@ pub fn keep_reading(tx: &WriteTx, id: CheckId, at: Time, outcome: Outcome, rtt_u
 /// # Errors
 /// The database's.
 pub fn count_readings(tx: &Tx, id: CheckId) -> Result<i64> {
-    tx.one("SELECT count(*) FROM reading WHERE check_id = $1", params![id.0], |row| row.get(0))
+    tx.one("SELECT count(*) FROM reading WHERE check_id = $1", args![id.0], |row| row.get(0))
 }
 
 /// The ids of all checks, for work that goes through them in pieces.
@@ -271,7 +405,7 @@ pub fn count_readings(tx: &Tx, id: CheckId) -> Result<i64> {
 /// # Errors
 /// The database's.
 pub fn ids(tx: &Tx) -> Result<Vec<CheckId>> {
-    tx.all("SELECT id FROM checks ORDER BY id", params![], |row| Ok(CheckId(row.get(0)?)))
+    tx.all("SELECT id FROM checks ORDER BY id", args![], |row| Ok(CheckId(row.get(0)?)))
 }
 
 /// Forgets the readings of a check that are older than `before`; how many it were.
@@ -279,7 +413,7 @@ pub fn ids(tx: &Tx) -> Result<Vec<CheckId>> {
 /// # Errors
 /// The database's.
 pub fn prune_readings(tx: &WriteTx, id: CheckId, before: Time) -> Result<usize> {
-    tx.run("DELETE FROM reading WHERE check_id = $1 AND at < $2", params![id.0, before])
+    tx.run("DELETE FROM reading WHERE check_id = $1 AND at < $2", args![id.0, before])
 }
 
 /// The checks that an agent is to run (`None`: the agent inside the server), of devices that are not paused.
@@ -289,7 +423,7 @@ pub fn prune_readings(tx: &WriteTx, id: CheckId, before: Time) -> Result<usize> 
 pub fn to_run(tx: &Tx, agent: Option<DeviceId>) -> Result<Vec<Check>> {
     tx.all(
         &format!("{SELECT} WHERE c.agent_id IS NOT DISTINCT FROM $1 AND d.paused_at IS NULL AND c.spec <> '{{}}' ORDER BY c.id"),
-        params![agent.map(|d| d.0)],
+        args![agent.map(|d| d.0)],
         check,
     )
 }
@@ -299,7 +433,7 @@ pub fn to_run(tx: &Tx, agent: Option<DeviceId>) -> Result<Vec<Check>> {
 /// # Errors
 /// The database's.
 pub fn set_due(tx: &WriteTx, id: CheckId, at: Option<Time>) -> Result<()> {
-    tx.run("UPDATE checks SET due_at = $2 WHERE id = $1", params![id.0, at])?;
+    tx.run("UPDATE checks SET due_at = $2 WHERE id = $1", args![id.0, at])?;
     Ok(())
 }
 
@@ -310,7 +444,7 @@ pub fn set_due(tx: &WriteTx, id: CheckId, at: Option<Time>) -> Result<()> {
 pub fn due(tx: &Tx, now: Time, limit: u32) -> Result<Vec<Check>> {
     tx.all(
         &format!("{SELECT} WHERE c.due_at <= $1 AND d.paused_at IS NULL ORDER BY c.due_at LIMIT {limit}"),
-        params![now],
+        args![now],
         check,
     )
 }
@@ -323,12 +457,13 @@ pub fn next_due(tx: &Tx) -> Result<Option<Time>> {
     tx.one(
         "SELECT min(c.due_at) FROM checks c JOIN device d ON d.id = c.device_id
          WHERE c.due_at IS NOT NULL AND d.paused_at IS NULL",
-        params![],
+        args![],
         |row| row.get(0),
     )
 }
 
-fn health(row: &Row, first: usize) -> Result<Option<Health>> {
+/// The five columns of a health from `first` on, and those of `good_at` and `run_since`.
+fn health(row: &Row, first: usize, good_at: usize, run_since: usize) -> Result<Option<Health>> {
     if row.get::<Option<String>>(first)?.is_none() {
         return Ok(None);
     }
@@ -338,6 +473,8 @@ fn health(row: &Row, first: usize) -> Result<Option<Health>> {
         count: u32::try_from(row.get::<i64>(first + 2)?).unwrap_or(u32::MAX),
         since: row.get(first + 3)?,
         last_at: row.get(first + 4)?,
+        good_at: row.get(good_at)?,
+        run_since: row.get(run_since)?,
     }))
 }
 
@@ -345,7 +482,9 @@ fn check(row: &Row) -> Result<Check> {
     let spec: String = row.get(4)?;
     let from: Option<i64> = row.get(7)?;
     let from_name: Option<String> = row.get(8)?;
-    let small = |i: usize| -> Result<Option<u32>> { Ok(row.get::<Option<i64>>(i)?.and_then(|n| u32::try_from(n).ok())) };
+    let small = |i: usize| -> Result<Option<u32>> {
+        Ok(row.get::<Option<i64>>(i)?.and_then(|n| u32::try_from(n).ok()))
+    };
     Ok(Check {
         id: CheckId(row.get(0)?),
         device: (DeviceId(row.get(1)?), row.get(2)?),
@@ -356,9 +495,12 @@ fn check(row: &Row) -> Result<Check> {
         from: from.map(|id| (DeviceId(id), from_name.unwrap_or_default())),
         ping_key: row.get(9)?,
         created_at: row.get(10)?,
-        health: health(row, 11)?,
+        health: health(row, 11, 21, 23)?,
         rtt_us: small(16)?,
         loss_permille: small(17)?,
         message: row.get::<Option<String>>(18)?.unwrap_or_default(),
+        address: row.get(22)?,
+        nudge: row.get(19)?,
+        awaited_until: row.get(20)?,
     })
 }

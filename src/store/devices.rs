@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 
-use schedules::Time;
+use schedules::{Millis, Time};
 use serde_json::{Value, json};
 
-use crate::domain::device::{AddressFrom, Importance, Judgement, State, cycle};
+use crate::domain::device::{AddressFrom, Importance, State, cycle};
 use crate::domain::event::Kind;
 use crate::domain::ids::{DeviceId, SiteId};
+use crate::domain::judgement::{Judgement, Parent};
 use crate::domain::name;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::settings::config_changed;
-use crate::store::{Error, Result, Row, Tx, WriteTx, params, word};
+use crate::store::settings::{Whose, config_changed};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
 /// The most devices one database holds.
 pub const MAX: i64 = 200_000;
@@ -42,6 +43,8 @@ pub struct Device {
     pub since: Time,
     /// Why.
     pub reason: String,
+    /// Since when its judgement waits for a parent's proof.
+    pub held_since: Option<Time>,
     /// Since when a person has it paused.
     pub paused_at: Option<Time>,
     /// What people should know about it.
@@ -56,8 +59,9 @@ pub struct Device {
     pub parents: Vec<String>,
 }
 
-const SELECT: &str = "SELECT d.id, d.name, d.site_id, s.name, d.address, d.address_from, d.dns_name, d.importance, d.state,
-    d.state_since, d.reason, d.paused_at, d.note, d.created_at, a.last_check_in_at
+const SELECT: &str =
+    "SELECT d.id, d.name, d.site_id, s.name, d.address, d.address_from, d.dns_name, d.importance, d.state,
+    d.state_since, d.reason, d.paused_at, d.note, d.created_at, a.last_check_in_at, d.held_since
     FROM device d LEFT JOIN site s ON s.id = d.site_id LEFT JOIN agent a ON a.device_id = d.id";
 
 /// What a query for devices may ask for, and where that stands.
@@ -90,18 +94,17 @@ pub const TEXT: &[&str] = &["d.name", "d.address", "d.dns_name", "s.name", "d.no
 /// The database's.
 pub fn find(tx: &Tx, id_or_name: &str) -> Result<Option<Device>> {
     let found = match id_or_name.parse::<i64>() {
-        Ok(id) => tx.maybe(&format!("{SELECT} WHERE d.id = $1"), params![id], device)?,
-        Err(_) => tx.maybe(&format!("{SELECT} WHERE d.name = $1"), params![id_or_name.trim()], device)?,
+        Ok(id) => tx.maybe(&format!("{SELECT} WHERE d.id = $1"), args![id], device)?,
+        Err(_) => tx.maybe(&format!("{SELECT} WHERE d.name = $1"), args![id_or_name.trim()], device)?,
     };
     let Some(mut found) = found else { return Ok(None) };
-    found.tags = tx.all(
-        "SELECT tag FROM device_tag WHERE device_id = $1 ORDER BY tag",
-        params![found.id.0],
-        |row| row.get(0),
-    )?;
+    found.tags =
+        tx.all("SELECT tag FROM device_tag WHERE device_id = $1 ORDER BY tag", args![found.id.0], |row| {
+            row.get(0)
+        })?;
     found.parents = tx.all(
         "SELECT d.name FROM device_parent p JOIN device d ON d.id = p.parent_id WHERE p.device_id = $1 ORDER BY d.name",
-        params![found.id.0],
+        args![found.id.0],
         |row| row.get(0),
     )?;
     Ok(Some(found))
@@ -129,7 +132,7 @@ pub fn of(tx: &Tx, id: DeviceId) -> Result<Device> {
 /// The database's.
 pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Device>> {
     let sql = format!("{SELECT} WHERE {} {}", wanted.sql(), page.sql("d.name"));
-    let mut all = tx.all(&sql, wanted.params(), device)?;
+    let mut all = tx.all(&sql, &wanted.args(), device)?;
     let mut tags = ties(tx, "SELECT device_id, tag FROM device_tag ORDER BY device_id, tag")?;
     let mut parents = ties(
         tx,
@@ -144,7 +147,7 @@ pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Device>> {
 
 fn ties(tx: &Tx, sql: &str) -> Result<HashMap<i64, Vec<String>>> {
     let mut all: HashMap<i64, Vec<String>> = HashMap::new();
-    tx.each(sql, params![], |row| {
+    tx.each(sql, args![], |row| {
         all.entry(row.get(0)?).or_default().push(row.get(1)?);
         Ok(())
     })?;
@@ -156,7 +159,7 @@ fn ties(tx: &Tx, sql: &str) -> Result<HashMap<i64, Vec<String>>> {
 /// # Errors
 /// The database's.
 pub fn count(tx: &Tx) -> Result<i64> {
-    tx.one("SELECT count(*) FROM device", params![], |row| row.get(0))
+    tx.one("SELECT count(*) FROM device", args![], |row| row.get(0))
 }
 
 /// A device that is to be added, or what one is to become.
@@ -231,10 +234,10 @@ pub fn add(tx: &WriteTx, new: &New, by: &Actor) -> Result<Device> {
     if count(tx)? >= MAX {
         return Err(Error::refused(format!("there are {MAX} devices already: one database holds no more")));
     }
-    let id = tx.insert(
+    let id = tx.id(
         "INSERT INTO device (name, site_id, address, address_from, dns_name, importance, note, state_since, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) RETURNING id",
-        params![
+        args![
             name.as_str(),
             new.site.map(|s| s.0),
             new.address.as_deref(),
@@ -262,7 +265,7 @@ pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device>
     tx.run(
         "UPDATE device SET name = $2, site_id = $3, address = $4, address_from = $5, dns_name = $6, importance = $7,
          note = $8 WHERE id = $1",
-        params![
+        args![
             id.0,
             name.as_str(),
             new.site.map(|s| s.0),
@@ -275,7 +278,8 @@ pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device>
     )?;
     set_tags(tx, id, &new.tags)?;
     set_parents(tx, id, &new.parents)?;
-    config_changed(tx)?;
+    checks_changed(tx, id)?;
+    judge_soon(tx, id)?;
     events::record(tx, by, Kind::DeviceEdited, id.into(), &json!({"from": before, "to": new.body()}))?;
     of(tx, id)
 }
@@ -286,13 +290,13 @@ pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device>
 /// The database's.
 pub fn remove(tx: &WriteTx, device: &Device, by: &Actor) -> Result<()> {
     events::record(tx, by, Kind::DeviceRemoved, device.id.into(), &New::like(device).body())?;
-    tx.run("DELETE FROM checks WHERE agent_id = $1", params![device.id.0])?;
+    tx.run("DELETE FROM checks WHERE agent_id = $1", args![device.id.0])?;
     tx.run(
         "DELETE FROM reading WHERE check_id IN (SELECT id FROM checks WHERE device_id = $1)",
-        params![device.id.0],
+        args![device.id.0],
     )?;
-    tx.run("DELETE FROM device WHERE id = $1", params![device.id.0])?;
-    config_changed(tx)
+    tx.run("DELETE FROM device WHERE id = $1", args![device.id.0])?;
+    config_changed(tx, Whose::All)
 }
 
 /// Pauses one, or watches it again; false where it was so already.
@@ -300,9 +304,11 @@ pub fn remove(tx: &WriteTx, device: &Device, by: &Actor) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn pause(tx: &WriteTx, id: DeviceId, by: &Actor) -> Result<bool> {
-    let rows = tx.run("UPDATE device SET paused_at = $2 WHERE id = $1 AND paused_at IS NULL", params![id.0, tx.now])?;
+    let rows =
+        tx.run("UPDATE device SET paused_at = $2 WHERE id = $1 AND paused_at IS NULL", args![id.0, tx.now])?;
     if rows == 1 {
-        config_changed(tx)?;
+        checks_changed(tx, id)?;
+        judge_soon(tx, id)?;
         events::record(tx, by, Kind::DevicePaused, id.into(), &json!({}))?;
     }
     Ok(rows == 1)
@@ -315,36 +321,85 @@ pub fn pause(tx: &WriteTx, id: DeviceId, by: &Actor) -> Result<bool> {
 /// The database's.
 pub fn resume(tx: &WriteTx, id: DeviceId, by: &Actor) -> Result<bool> {
     let rows =
-        tx.run("UPDATE device SET paused_at = NULL WHERE id = $1 AND paused_at IS NOT NULL", params![id.0])?;
+        tx.run("UPDATE device SET paused_at = NULL WHERE id = $1 AND paused_at IS NOT NULL", args![id.0])?;
     if rows == 1 {
         tx.run(
             "DELETE FROM check_health WHERE check_id IN (SELECT id FROM checks WHERE device_id = $1)",
-            params![id.0],
+            args![id.0],
         )?;
-        config_changed(tx)?;
+        checks_changed(tx, id)?;
+        judge_soon(tx, id)?;
         events::record(tx, by, Kind::DeviceResumed, id.into(), &json!({}))?;
     }
     Ok(rows == 1)
 }
 
-/// Writes down what a device is, with an event if its state is another one now; false where nothing changed.
+/// How soon a device is judged again whose judgement waits for somebody's proof.
+const AGAIN: Millis = Millis::from_secs(1);
+
+/// Writes down what a device is, with an event if its state is another one now; false where it is the same.
 ///
 /// # Errors
 /// The database's.
 pub fn set_state(tx: &WriteTx, device: &Device, judged: &Judgement, by: &Actor) -> Result<bool> {
-    if judged.state == device.state && judged.reason == device.reason {
+    let reason = judged.reason.as_deref().unwrap_or(&device.reason);
+    tx.run(
+        "UPDATE device SET state = $2, state_since = $3, reason = $4, held_since = $5, judge_at = $6 WHERE id = $1",
+        args![
+            device.id.0,
+            judged.state.as_str(),
+            judged.since,
+            reason,
+            judged.held_since,
+            judged.again.map(|(at, _)| if judged.held_since.is_some() { at.min(tx.now + AGAIN) } else { at })
+        ],
+    )?;
+    if judged.state == device.state {
         return Ok(false);
     }
-    tx.run(
-        "UPDATE device SET state = $2, state_since = $3, reason = $4 WHERE id = $1",
-        params![device.id.0, judged.state.as_str(), judged.since, judged.reason.as_str()],
+    let body = json!({"from": device.state.as_str(), "to": judged.state.as_str(), "since": judged.since,
+        "reason": reason});
+    events::record(tx, by, Kind::DeviceState, device.id.into(), &body)?;
+    Ok(true)
+}
+
+/// What is watched about a device changed: whoever watches it is told.
+fn checks_changed(tx: &WriteTx, id: DeviceId) -> Result<()> {
+    let agents = tx.all(
+        "SELECT DISTINCT agent_id FROM checks WHERE device_id = $1 AND spec <> '{}'",
+        args![id.0],
+        |row| Ok(row.get::<Option<i64>>(0)?.map(DeviceId)),
     )?;
-    if judged.state != device.state {
-        let body = json!({"from": device.state.as_str(), "to": judged.state.as_str(), "since": judged.since,
-            "reason": judged.reason});
-        events::record(tx, by, Kind::DeviceState, device.id.into(), &body)?;
+    for agent in agents {
+        config_changed(tx, agent.into())?;
     }
-    Ok(judged.state != device.state)
+    config_changed(tx, Whose::Local)
+}
+
+/// Asks for a device to be judged anew, by whoever runs the server.
+///
+/// # Errors
+/// The database's.
+pub fn judge_soon(tx: &WriteTx, id: DeviceId) -> Result<()> {
+    tx.run("UPDATE device SET judge_at = $2 WHERE id = $1", args![id.0, tx.now])?;
+    Ok(())
+}
+
+/// The devices that are to be judged by `now`.
+///
+/// # Errors
+/// The database's.
+pub fn to_judge(tx: &Tx, now: Time, limit: u32) -> Result<Vec<DeviceId>> {
+    let sql = format!("SELECT id FROM device WHERE judge_at <= $1 ORDER BY judge_at LIMIT {limit}");
+    tx.all(&sql, args![now], |row| Ok(DeviceId(row.get(0)?)))
+}
+
+/// When the next device is to be judged.
+///
+/// # Errors
+/// The database's.
+pub fn next_to_judge(tx: &Tx) -> Result<Option<Time>> {
+    tx.one("SELECT min(judge_at) FROM device WHERE judge_at IS NOT NULL", args![], |row| row.get(0))
 }
 
 /// Follows an address that changed at the device.
@@ -352,21 +407,27 @@ pub fn set_state(tx: &WriteTx, device: &Device, judged: &Judgement, by: &Actor) 
 /// # Errors
 /// The database's.
 pub fn set_address(tx: &WriteTx, id: DeviceId, from: Option<&str>, to: &str, by: &Actor) -> Result<()> {
-    tx.run("UPDATE device SET address = $2 WHERE id = $1", params![id.0, to])?;
-    config_changed(tx)?;
+    tx.run("UPDATE device SET address = $2 WHERE id = $1", args![id.0, to])?;
+    checks_changed(tx, id)?;
     events::record(tx, by, Kind::DeviceAddress, id.into(), &json!({"from": from, "to": to}))?;
     Ok(())
 }
 
-/// The states of its parents.
+/// Its parents, as far as its own state follows from them.
 ///
 /// # Errors
 /// The database's.
-pub fn parent_states(tx: &Tx, id: DeviceId) -> Result<Vec<State>> {
+pub fn parents(tx: &Tx, id: DeviceId) -> Result<Vec<(DeviceId, Parent)>> {
     tx.all(
-        "SELECT d.state FROM device_parent p JOIN device d ON d.id = p.parent_id WHERE p.device_id = $1",
-        params![id.0],
-        |row| word(row, 0),
+        "SELECT d.id, d.state, d.state_since,
+         (SELECT max(h.good_at) FROM checks c JOIN check_health h ON h.check_id = c.id WHERE c.device_id = d.id),
+         (SELECT a.last_check_in_at FROM agent a WHERE a.device_id = d.id)
+         FROM device_parent p JOIN device d ON d.id = p.parent_id WHERE p.device_id = $1",
+        args![id.0],
+        |row| {
+            let proven_at = row.get::<Option<Time>>(3)?.max(row.get::<Option<Time>>(4)?);
+            Ok((DeviceId(row.get(0)?), Parent { state: word(row, 1)?, since: row.get(2)?, proven_at }))
+        },
     )
 }
 
@@ -375,9 +436,11 @@ pub fn parent_states(tx: &Tx, id: DeviceId) -> Result<Vec<State>> {
 /// # Errors
 /// The database's.
 pub fn children(tx: &Tx, id: DeviceId) -> Result<Vec<DeviceId>> {
-    tx.all("SELECT device_id FROM device_parent WHERE parent_id = $1 ORDER BY device_id", params![id.0], |row| {
-        Ok(DeviceId(row.get(0)?))
-    })
+    tx.all(
+        "SELECT device_id FROM device_parent WHERE parent_id = $1 ORDER BY device_id",
+        args![id.0],
+        |row| Ok(DeviceId(row.get(0)?)),
+    )
 }
 
 fn free_name(tx: &Tx, wanted: &str, own: Option<DeviceId>) -> Result<String> {
@@ -392,14 +455,17 @@ fn free_name(tx: &Tx, wanted: &str, own: Option<DeviceId>) -> Result<String> {
 
 fn set_tags(tx: &WriteTx, id: DeviceId, tags: &[String]) -> Result<()> {
     if tags.len() > MAX_TIES {
-        return Err(Error::usage(format!("{} tags are too many: a device has at most {MAX_TIES}", tags.len())));
+        return Err(Error::usage(format!(
+            "{} tags are too many: a device has at most {MAX_TIES}",
+            tags.len()
+        )));
     }
-    tx.run("DELETE FROM device_tag WHERE device_id = $1", params![id.0])?;
+    tx.run("DELETE FROM device_tag WHERE device_id = $1", args![id.0])?;
     for tag in tags {
         let tag = name::check(tag).map_err(|e| Error::usage(format!("tag: {e}")))?;
         tx.run(
             "INSERT INTO device_tag (device_id, tag) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            params![id.0, tag],
+            args![id.0, tag],
         )?;
     }
     Ok(())
@@ -407,14 +473,17 @@ fn set_tags(tx: &WriteTx, id: DeviceId, tags: &[String]) -> Result<()> {
 
 fn set_parents(tx: &WriteTx, id: DeviceId, parents: &[String]) -> Result<()> {
     if parents.len() > MAX_TIES {
-        return Err(Error::usage(format!("{} parents are too many: a device has at most {MAX_TIES}", parents.len())));
+        return Err(Error::usage(format!(
+            "{} parents are too many: a device has at most {MAX_TIES}",
+            parents.len()
+        )));
     }
-    tx.run("DELETE FROM device_parent WHERE device_id = $1", params![id.0])?;
+    tx.run("DELETE FROM device_parent WHERE device_id = $1", args![id.0])?;
     if parents.is_empty() {
         return Ok(());
     }
     let mut known: HashMap<DeviceId, Vec<DeviceId>> = HashMap::new();
-    tx.each("SELECT device_id, parent_id FROM device_parent", params![], |row| {
+    tx.each("SELECT device_id, parent_id FROM device_parent", args![], |row| {
         known.entry(DeviceId(row.get(0)?)).or_default().push(DeviceId(row.get(1)?));
         Ok(())
     })?;
@@ -427,7 +496,7 @@ fn set_parents(tx: &WriteTx, id: DeviceId, parents: &[String]) -> Result<()> {
         }
         tx.run(
             "INSERT INTO device_parent (device_id, parent_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            params![id.0, parent.id.0],
+            args![id.0, parent.id.0],
         )?;
         known.entry(id).or_default().push(parent.id);
     }
@@ -452,6 +521,7 @@ fn device(row: &Row) -> Result<Device> {
         note: row.get(12)?,
         created_at: row.get(13)?,
         last_check_in_at: row.get(14)?,
+        held_since: row.get(15)?,
         tags: Vec::new(),
         parents: Vec::new(),
     })

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::domain::event::{About, Kind};
 use crate::domain::ids::{DeviceId, EventId, SiteId, TicketId};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Result, Row, Tx, WriteTx, params};
+use crate::store::{Result, Row, Tx, WriteTx, args};
 
 /// Who did it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,8 @@ pub struct Event {
     pub body: Value,
 }
 
-const COLUMNS: &str = "e.id, e.at, e.kind, e.actor, e.device_id, d.name, e.site_id, s.name, e.ticket_id, e.body";
+const COLUMNS: &str =
+    "e.id, e.at, e.kind, e.actor, e.device_id, d.name, e.site_id, s.name, e.ticket_id, e.body";
 const FROM: &str =
     "FROM event e LEFT JOIN device d ON d.id = e.device_id LEFT JOIN site s ON s.id = e.site_id";
 
@@ -84,10 +85,10 @@ pub const TEXT: &[&str] = &["e.kind", "e.actor", "d.name", "e.body"];
 /// # Errors
 /// The database's.
 pub fn record(tx: &WriteTx, by: &Actor, kind: Kind, about: About, body: &Value) -> Result<EventId> {
-    let id = tx.insert(
+    let id = tx.id(
         "INSERT INTO event (at, kind, actor, device_id, site_id, ticket_id, body)
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
-        params![
+        args![
             tx.now,
             kind.as_str(),
             by.to_string(),
@@ -125,7 +126,7 @@ pub fn each(tx: &Tx, wanted: &Selection, page: &Page, mut f: impl FnMut(Event) -
         ),
         None => format!("SELECT {COLUMNS} {FROM} WHERE {} ORDER BY e.id", wanted.sql()),
     };
-    tx.each(&sql, wanted.params(), |row| f(event(row)?))
+    tx.each(&sql, &wanted.args(), |row| f(event(row)?))
 }
 
 /// The lines after `after`, oldest first, at most `limit` of them.
@@ -138,7 +139,7 @@ pub fn after(tx: &Tx, after: EventId, wanted: &Selection, limit: u32) -> Result<
         after.0,
         wanted.sql()
     );
-    tx.all(&sql, wanted.params(), event)
+    tx.all(&sql, &wanted.args(), event)
 }
 
 /// The number of the newest line; 0 where there is none.
@@ -146,7 +147,7 @@ pub fn after(tx: &Tx, after: EventId, wanted: &Selection, limit: u32) -> Result<
 /// # Errors
 /// The database's.
 pub fn newest(tx: &Tx) -> Result<EventId> {
-    tx.one("SELECT coalesce(max(id), 0) FROM event", params![], |row| Ok(EventId(row.get(0)?)))
+    tx.one("SELECT coalesce(max(id), 0) FROM event", args![], |row| Ok(EventId(row.get(0)?)))
 }
 
 /// Forgets what is older than `before`, at most `limit` lines; how many it were.
@@ -156,7 +157,7 @@ pub fn newest(tx: &Tx) -> Result<EventId> {
 pub fn prune(tx: &WriteTx, before: Time, limit: u32) -> Result<usize> {
     tx.run(
         "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at < $1 ORDER BY id LIMIT $2)",
-        params![before, limit],
+        args![before, limit],
     )
 }
 

@@ -2,7 +2,7 @@
 
 use schedules::{Millis, Time};
 
-use crate::store::{Result, Tx, WriteTx, params};
+use crate::store::{Result, Tx, WriteTx, args};
 
 /// How a job's last run went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Job {
 pub fn find(tx: &Tx, name: &str) -> Result<Option<Job>> {
     tx.maybe(
         "SELECT name, last_due_at, last_ran_at, took_ms, outcome FROM job WHERE name = $1",
-        params![name],
+        args![name],
         |row| {
             Ok(Job {
                 name: row.get(0)?,
@@ -46,7 +46,7 @@ pub fn find(tx: &Tx, name: &str) -> Result<Option<Job>> {
 pub fn await_first(tx: &WriteTx, name: &str) -> Result<()> {
     tx.run(
         "INSERT INTO job (name, last_due_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
-        params![name, tx.now],
+        args![name, tx.now],
     )?;
     Ok(())
 }
@@ -56,10 +56,8 @@ pub fn await_first(tx: &WriteTx, name: &str) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn claim(tx: &WriteTx, name: &str, due_at: Time) -> Result<bool> {
-    let rows = tx.run(
-        "UPDATE job SET last_due_at = $2 WHERE name = $1 AND last_due_at < $2",
-        params![name, due_at],
-    )?;
+    let rows =
+        tx.run("UPDATE job SET last_due_at = $2 WHERE name = $1 AND last_due_at < $2", args![name, due_at])?;
     Ok(rows == 1)
 }
 
@@ -70,7 +68,7 @@ pub fn claim(tx: &WriteTx, name: &str, due_at: Time) -> Result<bool> {
 pub fn ran(tx: &WriteTx, name: &str, took: Millis, outcome: &str) -> Result<()> {
     tx.run(
         "UPDATE job SET last_ran_at = $2, took_ms = $3, outcome = $4 WHERE name = $1",
-        params![name, tx.now, took, outcome],
+        args![name, tx.now, took, outcome],
     )?;
     Ok(())
 }

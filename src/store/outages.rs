@@ -9,7 +9,7 @@ use crate::domain::ids::{DeviceId, OutageId, TicketId};
 use crate::domain::outage::Source;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Error, Result, Row, Tx, WriteTx, params, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
 /// An interval in which a device was down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,8 @@ pub struct Outage {
     pub ticket: Option<TicketId>,
 }
 
-const SELECT: &str = "SELECT o.id, o.device_id, d.name, o.source, o.started_at, o.ended_at, o.reason, o.tries, o.ticket_id
+const SELECT: &str =
+    "SELECT o.id, o.device_id, d.name, o.source, o.started_at, o.ended_at, o.reason, o.tries, o.ticket_id
     FROM outage o JOIN device d ON d.id = o.device_id";
 
 /// What a query for outages may ask for, and where that stands.
@@ -54,7 +55,11 @@ pub const TEXT: &[&str] = &["d.name", "o.reason"];
 /// # Errors
 /// The database's.
 pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Outage>> {
-    tx.all(&format!("{SELECT} WHERE {} {}", wanted.sql(), page.sql("o.started_at, o.id")), wanted.params(), outage)
+    tx.all(
+        &format!("{SELECT} WHERE {} {}", wanted.sql(), page.sql("o.started_at, o.id")),
+        &wanted.args(),
+        outage,
+    )
 }
 
 /// The outage of that id, which must be there.
@@ -63,7 +68,7 @@ pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Outage>> {
 /// There is none, or the database's.
 pub fn get(tx: &Tx, id: &str) -> Result<Outage> {
     let found = match id.parse::<i64>() {
-        Ok(number) => tx.maybe(&format!("{SELECT} WHERE o.id = $1"), params![number], outage)?,
+        Ok(number) => tx.maybe(&format!("{SELECT} WHERE o.id = $1"), args![number], outage)?,
         Err(_) => None,
     };
     found.ok_or_else(|| Error::not_found("outage", id))
@@ -76,7 +81,7 @@ pub fn get(tx: &Tx, id: &str) -> Result<Outage> {
 pub fn open_of(tx: &Tx, device: DeviceId) -> Result<Option<Outage>> {
     tx.maybe(
         &format!("{SELECT} WHERE o.device_id = $1 AND o.ended_at IS NULL AND o.source = 'seen'"),
-        params![device.0],
+        args![device.0],
         outage,
     )
 }
@@ -85,10 +90,17 @@ pub fn open_of(tx: &Tx, device: DeviceId) -> Result<Option<Outage>> {
 ///
 /// # Errors
 /// The database's.
-pub fn begin(tx: &WriteTx, device: DeviceId, started_at: Time, reason: &str, ticket_at: Option<Time>, by: &Actor) -> Result<OutageId> {
-    let id = tx.insert(
+pub fn begin(
+    tx: &WriteTx,
+    device: DeviceId,
+    started_at: Time,
+    reason: &str,
+    ticket_at: Option<Time>,
+    by: &Actor,
+) -> Result<OutageId> {
+    let id = tx.id(
         "INSERT INTO outage (device_id, source, started_at, reason, ticket_at) VALUES ($1, 'seen', $2, $3, $4) RETURNING id",
-        params![device.0, started_at, reason, ticket_at],
+        args![device.0, started_at, reason, ticket_at],
     )?;
     let body = json!({"outage": id, "started_at": started_at, "reason": reason});
     events::record(tx, by, Happened::OutageBegan, device.into(), &body)?;
@@ -102,7 +114,7 @@ pub fn begin(tx: &WriteTx, device: DeviceId, started_at: Time, reason: &str, tic
 pub fn end(tx: &WriteTx, device: DeviceId, ended_at: Time, by: &Actor) -> Result<Option<Outage>> {
     let Some(open) = open_of(tx, device)? else { return Ok(None) };
     let ended_at = ended_at.max(open.started_at);
-    tx.run("UPDATE outage SET ended_at = $2, ticket_at = NULL WHERE id = $1", params![open.id.0, ended_at])?;
+    tx.run("UPDATE outage SET ended_at = $2, ticket_at = NULL WHERE id = $1", args![open.id.0, ended_at])?;
     let body = json!({"outage": open.id.0, "started_at": open.started_at, "ended_at": ended_at,
         "duration_ms": ended_at.since(open.started_at)});
     events::record(tx, by, Happened::OutageEnded, device.into(), &body)?;
@@ -114,7 +126,7 @@ pub fn end(tx: &WriteTx, device: DeviceId, ended_at: Time, by: &Actor) -> Result
 /// # Errors
 /// The database's.
 pub fn ticket_due(tx: &WriteTx, id: OutageId, at: Option<Time>) -> Result<()> {
-    tx.run("UPDATE outage SET ticket_at = $2 WHERE id = $1", params![id.0, at])?;
+    tx.run("UPDATE outage SET ticket_at = $2 WHERE id = $1", args![id.0, at])?;
     Ok(())
 }
 
@@ -123,7 +135,7 @@ pub fn ticket_due(tx: &WriteTx, id: OutageId, at: Option<Time>) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn set_ticket(tx: &WriteTx, id: OutageId, ticket: TicketId) -> Result<()> {
-    tx.run("UPDATE outage SET ticket_id = $2, ticket_at = NULL WHERE id = $1", params![id.0, ticket.0])?;
+    tx.run("UPDATE outage SET ticket_id = $2, ticket_at = NULL WHERE id = $1", args![id.0, ticket.0])?;
     Ok(())
 }
 
@@ -133,8 +145,10 @@ pub fn set_ticket(tx: &WriteTx, id: OutageId, ticket: TicketId) -> Result<()> {
 /// The database's.
 pub fn tickets_due(tx: &Tx, now: Time, limit: u32) -> Result<Vec<Outage>> {
     tx.all(
-        &format!("{SELECT} WHERE o.ticket_at <= $1 AND o.ended_at IS NULL ORDER BY o.ticket_at, o.id LIMIT {limit}"),
-        params![now],
+        &format!(
+            "{SELECT} WHERE o.ticket_at <= $1 AND o.ended_at IS NULL ORDER BY o.ticket_at, o.id LIMIT {limit}"
+        ),
+        args![now],
         outage,
     )
 }
@@ -144,7 +158,7 @@ pub fn tickets_due(tx: &Tx, now: Time, limit: u32) -> Result<Vec<Outage>> {
 /// # Errors
 /// The database's.
 pub fn next_ticket_due(tx: &Tx) -> Result<Option<Time>> {
-    tx.one("SELECT min(ticket_at) FROM outage WHERE ticket_at IS NOT NULL", params![], |row| row.get(0))
+    tx.one("SELECT min(ticket_at) FROM outage WHERE ticket_at IS NOT NULL", args![], |row| row.get(0))
 }
 
 /// Keeps what an agent tells of having been cut off: beside what the server saw, never over it. One that began at the
@@ -152,24 +166,31 @@ pub fn next_ticket_due(tx: &Tx) -> Result<Option<Time>> {
 ///
 /// # Errors
 /// The database's.
-pub fn told(tx: &WriteTx, device: DeviceId, began_at: Time, ended_at: Option<Time>, told: &AgentOutage, by: &Actor) -> Result<()> {
+pub fn told(
+    tx: &WriteTx,
+    device: DeviceId,
+    began_at: Time,
+    ended_at: Option<Time>,
+    told: &AgentOutage,
+    by: &Actor,
+) -> Result<()> {
     let known = tx.maybe(
         "SELECT id FROM outage WHERE device_id = $1 AND source = 'agent' AND abs(started_at - $2) < 1000",
-        params![device.0, began_at],
+        args![device.0, began_at],
         |row| row.get::<i64>(0),
     )?;
     let id = match known {
         Some(id) => {
             tx.run(
                 "UPDATE outage SET ended_at = $2, tries = $3, reason = $4 WHERE id = $1",
-                params![id, ended_at, i64::from(told.tries), told.reason.as_str()],
+                args![id, ended_at, i64::from(told.tries), told.reason.as_str()],
             )?;
             id
         }
-        None => tx.insert(
+        None => tx.id(
             "INSERT INTO outage (device_id, source, started_at, ended_at, reason, tries)
              VALUES ($1, 'agent', $2, $3, $4, $5) RETURNING id",
-            params![device.0, began_at, ended_at, told.reason.as_str(), i64::from(told.tries)],
+            args![device.0, began_at, ended_at, told.reason.as_str(), i64::from(told.tries)],
         )?,
     };
     let body = json!({"outage": id, "began_at": began_at, "ended_at": ended_at, "tries": told.tries, "reason": told.reason});

@@ -4,16 +4,17 @@ use schedules::Time;
 use serde_json::json;
 
 use crate::domain::event::{About, Kind};
+use crate::domain::ids::DeviceId;
 use crate::domain::setting::{self, Settings};
 use crate::store::events::{self, Actor};
-use crate::store::{Error, Result, Tx, WriteTx, params};
+use crate::store::{Error, Result, Tx, WriteTx, args};
 
 /// The settings as they stand.
 ///
 /// # Errors
 /// The database's.
 pub fn load(tx: &Tx) -> Result<Settings> {
-    let set = tx.all("SELECT key, value FROM setting", params![], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let set = tx.all("SELECT key, value FROM setting", args![], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(Settings::new(set))
 }
 
@@ -22,7 +23,7 @@ pub fn load(tx: &Tx) -> Result<Settings> {
 /// # Errors
 /// The database's.
 pub fn set_keys(tx: &Tx) -> Result<Vec<String>> {
-    tx.all("SELECT key FROM setting ORDER BY key", params![], |row| row.get(0))
+    tx.all("SELECT key FROM setting ORDER BY key", args![], |row| row.get(0))
 }
 
 /// Sets one. What follows the settings is looked at anew: agents get their configuration, deadlines are counted again.
@@ -35,11 +36,11 @@ pub fn set(tx: &WriteTx, key: &str, value: &str, by: &Actor) -> Result<()> {
     let before = load(tx)?.text(key).to_owned();
     tx.run(
         "INSERT INTO setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        params![key, value.as_str()],
+        args![key, value.as_str()],
     )?;
     if before != value {
-        tx.run("UPDATE agent SET look_at = $1 WHERE look_at IS NOT NULL", params![tx.now])?;
-        config_changed(tx)?;
+        tx.run("UPDATE agent SET look_at = $1 WHERE look_at IS NOT NULL", args![tx.now])?;
+        config_changed(tx, Whose::All)?;
         let body = json!({"key": key, "from": before, "to": value});
         events::record(tx, by, Kind::SettingChanged, About::default(), &body)?;
     }
@@ -54,16 +55,47 @@ pub fn config_version(tx: &Tx) -> Result<i64> {
     Ok(mark(tx, "config_version")?.unwrap_or(0))
 }
 
-/// Says that the configuration of some agent changed.
+/// Whose configuration changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Every agent's.
+    All,
+    /// That of the agent inside the server.
+    Local,
+    /// That of the agent on this device.
+    Agent(DeviceId),
+}
+
+impl From<Option<DeviceId>> for Whose {
+    /// The agent that runs a check: absent, it is the one inside the server.
+    fn from(agent: Option<DeviceId>) -> Whose {
+        agent.map_or(Whose::Local, Whose::Agent)
+    }
+}
+
+/// Says that the configuration of an agent changed, and that a running server is to look around.
 ///
 /// # Errors
 /// The database's.
-pub fn config_changed(tx: &WriteTx) -> Result<()> {
+pub fn config_changed(tx: &WriteTx, whose: Whose) -> Result<()> {
     tx.run(
         "INSERT INTO mark (key, value) VALUES ('config_version', 1)
          ON CONFLICT (key) DO UPDATE SET value = mark.value + 1",
-        params![],
+        args![],
     )?;
+    let version = "(SELECT value FROM mark WHERE key = 'config_version')";
+    match whose {
+        Whose::All => tx.run(&format!("UPDATE agent SET config = {version}"), args![])?,
+        Whose::Local => tx.run(
+            &format!(
+                "UPDATE agent SET config = {version} WHERE device_id = (SELECT value FROM mark WHERE key = 'this_machine')"
+            ),
+            args![],
+        )?,
+        Whose::Agent(device) => {
+            tx.run(&format!("UPDATE agent SET config = {version} WHERE device_id = $1"), args![device.0])?
+        }
+    };
     Ok(())
 }
 
@@ -83,30 +115,67 @@ pub fn alive(tx: &WriteTx) -> Result<()> {
     set_mark(tx, "last_alive_at", tx.now.0)
 }
 
+/// When the server was last started.
+///
+/// # Errors
+/// The database's.
+pub fn started_at(tx: &Tx) -> Result<Option<Time>> {
+    Ok(mark(tx, "started_at")?.map(Time))
+}
+
+/// Says that the server starts now.
+///
+/// # Errors
+/// The database's.
+pub fn started(tx: &WriteTx) -> Result<()> {
+    set_mark(tx, "started_at", tx.now.0)
+}
+
 /// The device that is this machine, once `serve` has run.
 ///
 /// # Errors
 /// The database's.
-pub fn this_machine(tx: &Tx) -> Result<Option<i64>> {
-    mark(tx, "this_machine")
+pub fn this_machine(tx: &Tx) -> Result<Option<DeviceId>> {
+    Ok(mark(tx, "this_machine")?.map(DeviceId))
 }
 
 /// Says which device is this machine.
 ///
 /// # Errors
 /// The database's.
-pub fn set_this_machine(tx: &WriteTx, device: i64) -> Result<()> {
-    set_mark(tx, "this_machine", device)
+pub fn set_this_machine(tx: &WriteTx, device: DeviceId) -> Result<()> {
+    set_mark(tx, "this_machine", device.0)
+}
+
+/// What agents know the server's key by, once `serve` has run.
+///
+/// # Errors
+/// The database's.
+pub fn key_hash(tx: &Tx) -> Result<Option<[u8; 32]>> {
+    let hash = tx.maybe("SELECT hash FROM key_hash WHERE id = 1", args![], |row| row.get::<Vec<u8>>(0))?;
+    Ok(hash.and_then(|hash| hash.try_into().ok()))
+}
+
+/// Says what agents know the server's key by.
+///
+/// # Errors
+/// The database's.
+pub fn set_key_hash(tx: &WriteTx, hash: &[u8; 32]) -> Result<()> {
+    tx.run(
+        "INSERT INTO key_hash (id, hash) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET hash = excluded.hash",
+        args![hash.as_slice()],
+    )?;
+    Ok(())
 }
 
 fn mark(tx: &Tx, key: &str) -> Result<Option<i64>> {
-    tx.maybe("SELECT value FROM mark WHERE key = $1", params![key], |row| row.get(0))
+    tx.maybe("SELECT value FROM mark WHERE key = $1", args![key], |row| row.get(0))
 }
 
 fn set_mark(tx: &WriteTx, key: &str, value: i64) -> Result<()> {
     tx.run(
         "INSERT INTO mark (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        params![key, value],
+        args![key, value],
     )?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::domain::ids::SiteId;
 use crate::domain::name;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Error, Result, Row, Tx, WriteTx, params};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args};
 
 /// A place where devices are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ pub const TEXT: &[&str] = &["s.name", "s.note"];
 /// The database's.
 pub fn find(tx: &Tx, id_or_name: &str) -> Result<Option<Site>> {
     match id_or_name.parse::<i64>() {
-        Ok(id) => tx.maybe(&format!("{SELECT} WHERE s.id = $1"), params![id], site),
-        Err(_) => tx.maybe(&format!("{SELECT} WHERE s.name = $1"), params![id_or_name.trim()], site),
+        Ok(id) => tx.maybe(&format!("{SELECT} WHERE s.id = $1"), args![id], site),
+        Err(_) => tx.maybe(&format!("{SELECT} WHERE s.name = $1"), args![id_or_name.trim()], site),
     }
 }
 
@@ -67,7 +67,7 @@ pub fn get(tx: &Tx, id_or_name: &str) -> Result<Site> {
 /// The database's.
 pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Site>> {
     let sql = format!("{SELECT} WHERE {} {}", wanted.sql(), page.sql("s.name"));
-    tx.all(&sql, wanted.params(), site)
+    tx.all(&sql, &wanted.args(), site)
 }
 
 /// Adds one.
@@ -79,11 +79,17 @@ pub fn add(tx: &WriteTx, name: &str, time_zone: &str, note: &str, by: &Actor) ->
     if find(tx, name)?.is_some() {
         return Err(Error::Conflict(format!("there is a site '{name}' already")));
     }
-    let id = tx.insert(
+    let id = tx.id(
         "INSERT INTO site (name, time_zone, note, created_at) VALUES ($1, $2, $3, $4) RETURNING id",
-        params![name, time_zone, note, tx.now],
+        args![name, time_zone, note, tx.now],
     )?;
-    events::record(tx, by, Kind::SiteAdded, SiteId(id).into(), &json!({"name": name, "time_zone": time_zone}))?;
+    events::record(
+        tx,
+        by,
+        Kind::SiteAdded,
+        SiteId(id).into(),
+        &json!({"name": name, "time_zone": time_zone}),
+    )?;
     get(tx, &id.to_string())
 }
 
@@ -114,7 +120,7 @@ pub fn edit(tx: &WriteTx, site: &Site, change: &Change, by: &Actor) -> Result<Si
     let note = change.note.as_ref().unwrap_or(&site.note);
     tx.run(
         "UPDATE site SET name = $2, time_zone = $3, note = $4 WHERE id = $1",
-        params![site.id.0, new_name, time_zone.as_str(), note.as_str()],
+        args![site.id.0, new_name, time_zone.as_str(), note.as_str()],
     )?;
     let body = json!({"name": new_name, "was": site.name, "time_zone": time_zone, "note": note});
     events::record(tx, by, Kind::SiteEdited, site.id.into(), &body)?;
@@ -127,10 +133,13 @@ pub fn edit(tx: &WriteTx, site: &Site, change: &Change, by: &Actor) -> Result<Si
 /// It has devices, or the database's.
 pub fn remove(tx: &WriteTx, site: &Site, by: &Actor) -> Result<()> {
     if site.devices.0 > 0 {
-        return Err(Error::refused(format!("site '{}' has {} devices: move or remove them first", site.name, site.devices.0)));
+        return Err(Error::refused(format!(
+            "site '{}' has {} devices: move or remove them first",
+            site.name, site.devices.0
+        )));
     }
     events::record(tx, by, Kind::SiteRemoved, site.id.into(), &json!({"name": site.name}))?;
-    tx.run("DELETE FROM site WHERE id = $1", params![site.id.0])?;
+    tx.run("DELETE FROM site WHERE id = $1", args![site.id.0])?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::domain::ids::{DeviceId, SiteId, TicketId};
 use crate::domain::ticket::{Kind, Newest, Priority, Score, State};
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Error, Result, Row, Tx, WriteTx, params, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
 /// The longest title, in characters.
 pub const MAX_TITLE: usize = 200;
@@ -63,7 +63,8 @@ pub struct Ticket {
     pub outage: Option<i64>,
 }
 
-const SELECT: &str = "SELECT t.id, t.kind, t.state, t.title, t.device_id, d.name, t.site_id, s.name, t.priority, t.score,
+const SELECT: &str =
+    "SELECT t.id, t.kind, t.state, t.title, t.device_id, d.name, t.site_id, s.name, t.priority, t.score,
     t.assignee, t.opened_at, t.opened_by, t.acknowledged_at, t.touched_at, t.recovered_at, t.resolved_at,
     t.self_resolved_at, t.close_reason, t.recurrences, t.settle_at,
     (SELECT max(o.id) FROM outage o WHERE o.ticket_id = t.id)
@@ -93,7 +94,7 @@ pub const TEXT: &[&str] = &["t.title", "d.name", "s.name"];
 /// The database's.
 pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Ticket>> {
     let sql = format!("{SELECT} WHERE {} {}", wanted.sql(), page.sql("t.score DESC, t.id"));
-    let mut all = tx.all(&sql, wanted.params(), ticket)?;
+    let mut all = tx.all(&sql, &wanted.args(), ticket)?;
     for ticket in &mut all {
         ticket.affected = affected(tx, ticket.id)?;
     }
@@ -106,7 +107,7 @@ pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Ticket>> {
 /// There is none, or the database's.
 pub fn get(tx: &Tx, id: &str) -> Result<Ticket> {
     let found = match id.trim_start_matches('#').parse::<i64>() {
-        Ok(number) => tx.maybe(&format!("{SELECT} WHERE t.id = $1"), params![number], ticket)?,
+        Ok(number) => tx.maybe(&format!("{SELECT} WHERE t.id = $1"), args![number], ticket)?,
         Err(_) => None,
     };
     let mut found = found.ok_or_else(|| Error::not_found("ticket", id))?;
@@ -125,7 +126,7 @@ pub fn of(tx: &Tx, id: TicketId) -> Result<Ticket> {
 fn affected(tx: &Tx, id: TicketId) -> Result<Vec<String>> {
     tx.all(
         "SELECT d.name FROM ticket_affected f JOIN device d ON d.id = f.device_id WHERE f.ticket_id = $1 ORDER BY d.name",
-        params![id.0],
+        args![id.0],
         |row| row.get(0),
     )
 }
@@ -137,7 +138,7 @@ fn affected(tx: &Tx, id: TicketId) -> Result<Vec<String>> {
 pub fn newest_of(tx: &Tx, device: DeviceId) -> Result<Option<(TicketId, Newest)>> {
     tx.maybe(
         "SELECT id, state, self_resolved_at FROM ticket WHERE device_id = $1 AND kind = 'outage' ORDER BY id DESC LIMIT 1",
-        params![device.0],
+        args![device.0],
         |row| Ok((TicketId(row.get(0)?), Newest { state: word(row, 1)?, self_resolved_at: row.get(2)? })),
     )
 }
@@ -149,7 +150,7 @@ pub fn newest_of(tx: &Tx, device: DeviceId) -> Result<Option<(TicketId, Newest)>
 pub fn unfinished_of(tx: &Tx, device: DeviceId) -> Result<Option<Ticket>> {
     let id = tx.maybe(
         "SELECT id FROM ticket WHERE device_id = $1 AND kind = 'outage' AND state IN ('open', 'waiting', 'recovered')",
-        params![device.0],
+        args![device.0],
         |row| Ok(TicketId(row.get(0)?)),
     )?;
     id.map(|id| of(tx, id)).transpose()
@@ -172,15 +173,21 @@ pub struct New {
 ///
 /// # Errors
 /// The title is none, or the database's.
-pub fn open(tx: &WriteTx, new: &New, score: &Score, rescore_at: Option<Time>, by: &Actor) -> Result<TicketId> {
+pub fn open(
+    tx: &WriteTx,
+    new: &New,
+    score: &Score,
+    rescore_at: Option<Time>,
+    by: &Actor,
+) -> Result<TicketId> {
     let title = new.title.trim();
     if title.is_empty() || title.chars().count() > MAX_TITLE || title.chars().any(char::is_control) {
         return Err(Error::usage(format!("a title has 1 to {MAX_TITLE} characters, all of them printable")));
     }
-    let id = tx.insert(
+    let id = tx.id(
         "INSERT INTO ticket (kind, state, title, device_id, site_id, priority, score, opened_at, opened_by, rescore_at)
          VALUES ($1, 'open', $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
-        params![
+        args![
             new.kind.as_str(),
             title,
             new.device.map(|d| d.0),
@@ -213,11 +220,17 @@ pub fn about(ticket: &Ticket) -> About {
 ///
 /// # Errors
 /// The database's.
-pub fn set_score(tx: &WriteTx, ticket: &Ticket, score: &Score, rescore_at: Option<Time>, by: &Actor) -> Result<()> {
+pub fn set_score(
+    tx: &WriteTx,
+    ticket: &Ticket,
+    score: &Score,
+    rescore_at: Option<Time>,
+    by: &Actor,
+) -> Result<()> {
     let priority = score.priority();
     tx.run(
         "UPDATE ticket SET priority = $2, score = $3, rescore_at = $4 WHERE id = $1",
-        params![ticket.id.0, priority.as_str(), i64::from(score.points()), rescore_at],
+        args![ticket.id.0, priority.as_str(), i64::from(score.points()), rescore_at],
     )?;
     if priority != ticket.priority {
         let body = json!({"from": ticket.priority.as_str(), "to": priority.as_str(), "score": score.points(),
@@ -234,7 +247,7 @@ pub fn set_score(tx: &WriteTx, ticket: &Ticket, score: &Score, rescore_at: Optio
 pub fn recovered(tx: &WriteTx, ticket: &Ticket, at: Time, settle_at: Option<Time>, by: &Actor) -> Result<()> {
     let rows = tx.run(
         "UPDATE ticket SET state = 'recovered', recovered_at = $2, settle_at = $3 WHERE id = $1 AND state IN ('open', 'waiting')",
-        params![ticket.id.0, at, settle_at],
+        args![ticket.id.0, at, settle_at],
     )?;
     if rows == 1 {
         let body = json!({"recovered_at": at, "settle_at": settle_at});
@@ -248,7 +261,7 @@ pub fn recovered(tx: &WriteTx, ticket: &Ticket, at: Time, settle_at: Option<Time
 /// # Errors
 /// The database's.
 pub fn set_settle(tx: &WriteTx, id: TicketId, at: Option<Time>) -> Result<()> {
-    tx.run("UPDATE ticket SET settle_at = $2 WHERE id = $1 AND state = 'recovered'", params![id.0, at])?;
+    tx.run("UPDATE ticket SET settle_at = $2 WHERE id = $1 AND state = 'recovered'", args![id.0, at])?;
     Ok(())
 }
 
@@ -260,7 +273,7 @@ pub fn relapse(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<()> {
     tx.run(
         "UPDATE ticket SET state = 'open', recurrences = recurrences + 1, recovered_at = NULL, resolved_at = NULL,
          self_resolved_at = NULL, settle_at = NULL WHERE id = $1",
-        params![ticket.id.0],
+        args![ticket.id.0],
     )?;
     let body = json!({"recurrences": ticket.recurrences + 1, "was": ticket.state.as_str()});
     events::record(tx, by, Happened::TicketReopened, about(ticket), &body)?;
@@ -275,7 +288,7 @@ pub fn self_resolve(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<bool> {
     let rows = tx.run(
         "UPDATE ticket SET state = 'resolved', resolved_at = $2, self_resolved_at = $2, settle_at = NULL, rescore_at = NULL
          WHERE id = $1 AND state = 'recovered' AND touched_at IS NULL",
-        params![ticket.id.0, tx.now],
+        args![ticket.id.0, tx.now],
     )?;
     if rows == 1 {
         events::record(tx, by, Happened::TicketResolved, about(ticket), &json!({"by_itself": true}))?;
@@ -292,7 +305,7 @@ pub fn close(tx: &WriteTx, ticket: &Ticket, reason: Option<&str>, by: &Actor) ->
         "UPDATE ticket SET state = 'closed', resolved_at = coalesce(resolved_at, $2), touched_at = coalesce(touched_at, $2),
          acknowledged_at = coalesce(acknowledged_at, $2), close_reason = $3, settle_at = NULL, rescore_at = NULL
          WHERE id = $1 AND state IN ('open', 'waiting', 'recovered', 'resolved')",
-        params![ticket.id.0, tx.now, reason],
+        args![ticket.id.0, tx.now, reason],
     )?;
     if rows == 0 {
         return Err(Error::Conflict(format!("ticket {} is {} already", ticket.id, ticket.state)));
@@ -313,12 +326,15 @@ pub fn reopen(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<()> {
         && let Some((device, name)) = &ticket.device
         && let Some(other) = unfinished_of(tx, *device)?
     {
-        return Err(Error::refused(format!("device '{name}' has ticket {} by now: one trouble has one ticket", other.id)));
+        return Err(Error::refused(format!(
+            "device '{name}' has ticket {} by now: one trouble has one ticket",
+            other.id
+        )));
     }
     tx.run(
         "UPDATE ticket SET state = 'open', resolved_at = NULL, self_resolved_at = NULL, close_reason = NULL,
          recovered_at = NULL, touched_at = coalesce(touched_at, $2) WHERE id = $1",
-        params![ticket.id.0, tx.now],
+        args![ticket.id.0, tx.now],
     )?;
     events::record(tx, by, Happened::TicketReopened, about(ticket), &json!({"was": ticket.state.as_str()}))?;
     Ok(())
@@ -332,7 +348,7 @@ pub fn assign(tx: &WriteTx, ticket: &Ticket, to: Option<&str>, by: &Actor) -> Re
     tx.run(
         "UPDATE ticket SET assignee = $2, touched_at = coalesce(touched_at, $3), settle_at = NULL,
          acknowledged_at = CASE WHEN $2 IS NULL THEN acknowledged_at ELSE coalesce(acknowledged_at, $3) END WHERE id = $1",
-        params![ticket.id.0, to, tx.now],
+        args![ticket.id.0, to, tx.now],
     )?;
     let body = json!({"from": ticket.assignee, "to": to});
     events::record(tx, by, Happened::TicketAssigned, about(ticket), &body)?;
@@ -360,16 +376,20 @@ pub fn comment(tx: &WriteTx, ticket: &Ticket, text: &str, by: &Actor) -> Result<
         return Err(Error::usage("a comment must not be empty".to_owned()));
     }
     if text.len() > MAX_COMMENT {
-        return Err(Error::usage(format!("a comment has at most {} KiB, this has {}", MAX_COMMENT / 1024, text.len() / 1024)));
+        return Err(Error::usage(format!(
+            "a comment has at most {} KiB, this has {}",
+            MAX_COMMENT / 1024,
+            text.len() / 1024
+        )));
     }
     tx.run(
         "INSERT INTO ticket_comment (ticket_id, at, author, text) VALUES ($1, $2, $3, $4)",
-        params![ticket.id.0, tx.now, by.name(), text],
+        args![ticket.id.0, tx.now, by.name(), text],
     )?;
     tx.run(
         "UPDATE ticket SET touched_at = coalesce(touched_at, $2), acknowledged_at = coalesce(acknowledged_at, $2),
          settle_at = NULL WHERE id = $1",
-        params![ticket.id.0, tx.now],
+        args![ticket.id.0, tx.now],
     )?;
     events::record(tx, by, Happened::TicketCommented, about(ticket), &json!({"text": text}))?;
     Ok(())
@@ -382,7 +402,7 @@ pub fn comment(tx: &WriteTx, ticket: &Ticket, text: &str, by: &Actor) -> Result<
 pub fn comments(tx: &Tx, id: TicketId) -> Result<Vec<Comment>> {
     tx.all(
         "SELECT at, author, text FROM ticket_comment WHERE ticket_id = $1 ORDER BY id",
-        params![id.0],
+        args![id.0],
         |row| Ok(Comment { at: row.get(0)?, author: row.get(1)?, text: row.get(2)? }),
     )
 }
@@ -395,7 +415,7 @@ pub fn out_behind(tx: &Tx, device: DeviceId) -> Result<Vec<(DeviceId, Importance
     tx.all(
         "SELECT d.id, d.importance FROM device_parent p JOIN device d ON d.id = p.device_id
          WHERE p.parent_id = $1 AND d.state = 'unreachable' ORDER BY d.id",
-        params![device.0],
+        args![device.0],
         |row| Ok((DeviceId(row.get(0)?), word(row, 1)?)),
     )
 }
@@ -405,9 +425,9 @@ pub fn out_behind(tx: &Tx, device: DeviceId) -> Result<Vec<(DeviceId, Importance
 /// # Errors
 /// The database's.
 pub fn set_affected(tx: &WriteTx, id: TicketId, devices: &[DeviceId]) -> Result<()> {
-    tx.run("DELETE FROM ticket_affected WHERE ticket_id = $1", params![id.0])?;
+    tx.run("DELETE FROM ticket_affected WHERE ticket_id = $1", args![id.0])?;
     for device in devices {
-        tx.run("INSERT INTO ticket_affected (ticket_id, device_id) VALUES ($1, $2)", params![id.0, device.0])?;
+        tx.run("INSERT INTO ticket_affected (ticket_id, device_id) VALUES ($1, $2)", args![id.0, device.0])?;
     }
     Ok(())
 }
@@ -419,7 +439,7 @@ pub fn set_affected(tx: &WriteTx, id: TicketId, devices: &[DeviceId]) -> Result<
 pub fn due(tx: &Tx, now: Time, limit: u32) -> Result<Vec<Ticket>> {
     tx.all(
         &format!("{SELECT} WHERE t.settle_at <= $1 OR t.rescore_at <= $1 ORDER BY t.id LIMIT {limit}"),
-        params![now],
+        args![now],
         ticket,
     )
 }
@@ -430,9 +450,9 @@ pub fn due(tx: &Tx, now: Time, limit: u32) -> Result<Vec<Ticket>> {
 /// The database's.
 pub fn next_due(tx: &Tx) -> Result<Option<Time>> {
     let settle: Option<Time> =
-        tx.one("SELECT min(settle_at) FROM ticket WHERE settle_at IS NOT NULL", params![], |row| row.get(0))?;
+        tx.one("SELECT min(settle_at) FROM ticket WHERE settle_at IS NOT NULL", args![], |row| row.get(0))?;
     let rescore: Option<Time> =
-        tx.one("SELECT min(rescore_at) FROM ticket WHERE rescore_at IS NOT NULL", params![], |row| row.get(0))?;
+        tx.one("SELECT min(rescore_at) FROM ticket WHERE rescore_at IS NOT NULL", args![], |row| row.get(0))?;
     Ok([settle, rescore].into_iter().flatten().min())
 }
 

@@ -1,5 +1,6 @@
 //! The duties of the server, one a file: each looks for what is due, does it, and says when it wants to be asked again.
 
+pub mod judgements;
 pub mod pings;
 pub mod silence;
 pub mod tickets;

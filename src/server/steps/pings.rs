@@ -11,13 +11,13 @@ use crate::store::{Result, checks};
 /// The database's.
 pub async fn step(app: &App) -> Result<Worked> {
     let now = app.clock.now();
-    let next = app.store.read(|tx| checks::next_due(tx))?;
+    let next = app.store.read(checks::next_due)?;
     if next.is_none_or(|at| at > now) {
         return Ok(Worked::No(next, "a ping is due"));
     }
     let known = app.known();
     app.store
-        .write(move |tx| {
+        .submit(move |tx| {
             for check in checks::due(tx, tx.now, AT_ONCE)? {
                 ping::missed(tx, &known, &check)?;
             }

@@ -11,13 +11,13 @@ use crate::store::{Result, agents};
 /// The database's.
 pub async fn step(app: &App) -> Result<Worked> {
     let now = app.clock.now();
-    let next = app.store.read(|tx| agents::next_due(tx))?;
+    let next = app.store.read(agents::next_due)?;
     if next.is_none_or(|at| at > now) {
         return Ok(Worked::No(next, "a check-in is due"));
     }
     let known = app.known();
     app.store
-        .write(move |tx| {
+        .submit(move |tx| {
             for caller in agents::due(tx, tx.now, AT_ONCE)? {
                 contact::look(tx, &known, &caller)?;
             }

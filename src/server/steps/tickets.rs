@@ -12,13 +12,13 @@ use crate::store::{Result, outages, tickets};
 /// The database's.
 pub async fn open(app: &App) -> Result<Worked> {
     let now = app.clock.now();
-    let next = app.store.read(|tx| outages::next_ticket_due(tx))?;
+    let next = app.store.read(outages::next_ticket_due)?;
     if next.is_none_or(|at| at > now) {
         return Ok(Worked::No(next, "a ticket is due"));
     }
     let known = app.known();
     app.store
-        .write(move |tx| {
+        .submit(move |tx| {
             for outage in outages::tickets_due(tx, tx.now, AT_ONCE)? {
                 judge::open_ticket(tx, &known.settings, &outage, &Actor::System)?;
             }
@@ -34,12 +34,12 @@ pub async fn open(app: &App) -> Result<Worked> {
 /// The database's.
 pub async fn settle(app: &App) -> Result<Worked> {
     let now = app.clock.now();
-    let next = app.store.read(|tx| tickets::next_due(tx))?;
+    let next = app.store.read(tickets::next_due)?;
     if next.is_none_or(|at| at > now) {
         return Ok(Worked::No(next, "a ticket settles or ages"));
     }
     app.store
-        .write(move |tx| {
+        .submit(move |tx| {
             for ticket in tickets::due(tx, tx.now, AT_ONCE)? {
                 if ticket.settle_at.is_some_and(|at| at <= tx.now) {
                     if tickets::self_resolve(tx, &ticket, &Actor::System)? {

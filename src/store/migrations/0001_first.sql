@@ -12,6 +12,12 @@ CREATE TABLE mark (
     value  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- SHA-256 of the public key that the server shows: what a join token carries.
+CREATE TABLE key_hash (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    hash  BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE site (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     name        TEXT NOT NULL UNIQUE,
@@ -31,11 +37,14 @@ CREATE TABLE device (
     state         TEXT NOT NULL DEFAULT 'unknown' CHECK (state IN ('unknown', 'up', 'degraded', 'down', 'unreachable')),
     state_since   INTEGER NOT NULL,
     reason        TEXT NOT NULL DEFAULT '',
+    held_since    INTEGER,
+    judge_at      INTEGER,
     paused_at     INTEGER,
     note          TEXT NOT NULL DEFAULT '',
     created_at    INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX device_site ON device (site_id);
+CREATE INDEX device_judge_at ON device (judge_at) WHERE judge_at IS NOT NULL;
 
 CREATE TABLE device_tag (
     device_id  INTEGER NOT NULL REFERENCES device (id) ON DELETE CASCADE,
@@ -52,11 +61,13 @@ CREATE TABLE device_parent (
 CREATE INDEX device_parent_back ON device_parent (parent_id);
 
 -- Who reports for a device. The secret is random, 256 bits: its SHA-256 says nothing about it.
+-- config: the version of the configuration at which its own last changed.
 -- look_at: when to look whether the check-in came. It is moved when it is reached, not at every check-in.
 CREATE TABLE agent (
     device_id         INTEGER PRIMARY KEY REFERENCES device (id) ON DELETE CASCADE,
     secret_hash       BLOB UNIQUE,
     check_id          INTEGER NOT NULL,
+    config            INTEGER NOT NULL DEFAULT 0,
     joined_at         INTEGER NOT NULL,
     version           TEXT NOT NULL DEFAULT '',
     boot_id           TEXT NOT NULL DEFAULT '',
@@ -94,6 +105,8 @@ CREATE TABLE join_token (
 CREATE INDEX join_token_device ON join_token (device_id);
 
 -- agent_id: the device whose agent runs the check; null: the agent inside the server.
+-- nudge: counts up when somebody wants a result now.
+-- awaited_until: how long a judgement waits for its first result.
 -- due_at: for checks of the kind 'ping', when the next ping is missed.
 CREATE TABLE checks (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -104,6 +117,8 @@ CREATE TABLE checks (
     timeout_ms  INTEGER,
     agent_id    INTEGER REFERENCES device (id),
     ping_key    TEXT UNIQUE,
+    nudge       INTEGER NOT NULL DEFAULT 0,
+    awaited_until INTEGER,
     due_at      INTEGER,
     created_at  INTEGER NOT NULL
 ) STRICT;
@@ -119,18 +134,25 @@ CREATE TABLE check_health (
     count           INTEGER NOT NULL,
     since           INTEGER NOT NULL,
     last_at         INTEGER NOT NULL,
+    good_at         INTEGER,
+    run_since       INTEGER NOT NULL,
     rtt_us          INTEGER,
     loss_permille   INTEGER,
     message         TEXT NOT NULL DEFAULT ''
 ) STRICT;
 
+-- Every single reading. Its place in its agent's log (seq) makes it one row however often it is sent; 0: not from a log.
 CREATE TABLE reading (
-    check_id       INTEGER NOT NULL,
-    at             INTEGER NOT NULL,
-    outcome        INTEGER NOT NULL CHECK (outcome BETWEEN 0 AND 3),
-    rtt_us         INTEGER,
-    loss_permille  INTEGER,
-    PRIMARY KEY (check_id, at)
+    check_id         INTEGER NOT NULL,
+    at               INTEGER NOT NULL,
+    seq              INTEGER NOT NULL,
+    outcome          INTEGER NOT NULL CHECK (outcome BETWEEN 0 AND 3),
+    rtt_us           INTEGER,
+    loss_permille    INTEGER,
+    cpu_permille     INTEGER,
+    memory_permille  INTEGER,
+    disk_permille    INTEGER,
+    PRIMARY KEY (check_id, at, seq)
 ) STRICT, WITHOUT ROWID;
 
 -- ticket_at: when a ticket is due for it.

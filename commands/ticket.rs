@@ -1,0 +1,212 @@
+//! `lineman ticket`: work for people.
+
+use std::io::Read;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use lineman::domain::device::Importance;
+use lineman::domain::ticket::{Condition, Kind, Weights, score};
+use lineman::reports;
+use lineman::server::judge;
+use lineman::store::tickets::{self, Ticket};
+use lineman::store::{Tx, devices};
+use schedules::Millis;
+
+use crate::data::Context;
+use crate::failure::Failure;
+use crate::list::Wanted;
+use crate::output::Output;
+
+/// The list where nothing else is asked for: what is not done.
+const USUAL: &str = "state:open,waiting,recovered";
+
+/// Work for people
+#[derive(Subcommand)]
+pub enum TicketVerb {
+    /// List tickets, the most urgent first; those that are not done, unless something else is asked for
+    #[command(
+        after_help = "Example:\n  lineman ticket list\n  lineman ticket list 'priority:P1,P2 site:north opened:<7d'"
+    )]
+    List {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// Also those that are done
+        #[arg(long, conflicts_with = "query")]
+        all: bool,
+    },
+    /// Show a ticket, with what is written on it
+    #[command(after_help = "Example:\n  lineman ticket show 7")]
+    Show(Number),
+    /// Open a ticket
+    #[command(after_help = "Example:\n  lineman ticket open 'Swap the fan' --device gateway")]
+    Open(OpenOptions),
+    /// Write on a ticket; who does has acknowledged it
+    #[command(
+        after_help = "Example:\n  lineman ticket comment 7 'The cable is broken'\n  dmesg | tail -50 | lineman ticket comment 7 -"
+    )]
+    Comment {
+        /// Its number
+        number: String,
+        /// What to write; - reads it from standard input
+        text: String,
+    },
+    /// Give a ticket to somebody; who has it has acknowledged it
+    #[command(after_help = "Example:\n  lineman ticket assign 7 ana\n  lineman ticket assign 7 --nobody")]
+    Assign {
+        /// Its number
+        number: String,
+        /// To whom
+        #[arg(required_unless_present = "nobody")]
+        who: Option<String>,
+        /// To nobody
+        #[arg(long, conflicts_with = "who")]
+        nobody: bool,
+    },
+    /// Close a ticket
+    #[command(after_help = "Example:\n  lineman ticket close 7 --reason 'The device was taken away'")]
+    Close {
+        /// Its number
+        number: String,
+        /// Why; needed while its device is still down
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Open a ticket again that is done
+    #[command(after_help = "Example:\n  lineman ticket reopen 7")]
+    Reopen(Number),
+    /// Say line by line why a ticket's priority is what it is
+    #[command(after_help = "Example:\n  lineman ticket explain 7")]
+    Explain(Number),
+}
+
+/// Which ticket.
+#[derive(Args)]
+pub struct Number {
+    /// Its number
+    number: String,
+}
+
+/// A ticket that is to be.
+#[derive(Args)]
+pub struct OpenOptions {
+    /// What there is to do
+    title: String,
+    /// The device it is about
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// What kind of work it is
+    #[arg(long, value_name = "KIND", default_value = "request", value_parser = kind())]
+    kind: Kind,
+}
+
+fn kind() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(["request", "project"]).try_map(|word| word.parse())
+}
+
+impl TicketVerb {
+    /// Does it.
+    pub fn run(self, context: &Context) -> Result<Output, Failure> {
+        match self {
+            TicketVerb::List { mut wanted, all } => context.ask(|tx| {
+                if wanted.query.is_empty() && !all {
+                    wanted.query.push(USUAL.to_owned());
+                }
+                let (selection, page) = wanted.read(tickets::QUERY, tickets::TEXT, tx.now)?;
+                Ok(Output::Table(reports::tickets::list(tx, &selection, &page)?))
+            }),
+            TicketVerb::Show(Number { number }) => context.ask(|tx| {
+                let ticket = tickets::get(tx, &number)?;
+                Ok(Output::Record(reports::tickets::record(tx, &ticket)?))
+            }),
+            TicketVerb::Explain(Number { number }) => context.ask(|tx| {
+                let ticket = tickets::get(tx, &number)?;
+                Ok(Output::Table(reports::tickets::reasons(&ticket, &judge::score(tx, &ticket)?)))
+            }),
+            TicketVerb::Open(options) => open(options, context),
+            TicketVerb::Comment { number, text } => {
+                let text = if text == "-" { standard_input()? } else { text };
+                context.change(move |tx, by| {
+                    let ticket = tickets::get(tx, &number)?;
+                    tickets::comment(tx, &ticket, &text, by)?;
+                    judge::rescore(tx, &tickets::of(tx, ticket.id)?, by)?;
+                    line(tx, &ticket)
+                })
+            }
+            TicketVerb::Assign { number, who, nobody: _ } => context.change(move |tx, by| {
+                let ticket = tickets::get(tx, &number)?;
+                let who = who.as_deref().map(|who| lineman::domain::name::check(who)).transpose();
+                let who = who.map_err(|e| Failure::usage(format!("assign ticket {}: {e}", ticket.id)))?;
+                tickets::assign(tx, &ticket, who, by)?;
+                judge::rescore(tx, &tickets::of(tx, ticket.id)?, by)?;
+                line(tx, &ticket)
+            }),
+            TicketVerb::Close { number, reason } => context.change(move |tx, by| {
+                let ticket = tickets::get(tx, &number)?;
+                let reason = reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
+                if reason.is_none() {
+                    refuse_while_down(tx, &ticket)?;
+                }
+                tickets::close(tx, &ticket, reason, by)?;
+                line(tx, &ticket)
+            }),
+            TicketVerb::Reopen(Number { number }) => context.change(move |tx, by| {
+                let ticket = tickets::get(tx, &number)?;
+                tickets::reopen(tx, &ticket, by)?;
+                judge::rescore(tx, &tickets::of(tx, ticket.id)?, by)?;
+                line(tx, &ticket)
+            }),
+        }
+    }
+}
+
+fn open(options: OpenOptions, context: &Context) -> Result<Output, Failure> {
+    context.change(move |tx, by| {
+        let OpenOptions { title, device, kind } = options;
+        let device = device.map(|device| devices::get(tx, &device)).transpose()?;
+        let score = score(Weights {
+            condition: Condition::Work,
+            out_of_reach: 1,
+            importance: device.as_ref().map_or(Importance::Normal, |device| device.importance),
+            customers_out: 0,
+            unacknowledged: Millis::ZERO,
+        });
+        let new = tickets::New {
+            kind,
+            title,
+            device: device.as_ref().map(|device| device.id),
+            site: device.as_ref().and_then(|device| device.site.as_ref()).map(|site| site.0),
+        };
+        let rescore_at = lineman::domain::ticket::next_age_step(tx.now, tx.now);
+        let id = tickets::open(tx, &new, &score, rescore_at, by)?;
+        line(tx, &tickets::of(tx, id)?)
+    })
+}
+
+/// A ticket whose device is still down is not done without a reason.
+fn refuse_while_down(tx: &Tx, ticket: &Ticket) -> Result<(), Failure> {
+    let Some((device, _)) = &ticket.device else { return Ok(()) };
+    let device = devices::of(tx, *device)?;
+    if ticket.kind == Kind::Outage && device.state.is_out() {
+        return Err(Failure::refused(format!(
+            "ticket {} is about device '{}', which is still {}",
+            ticket.id, device.name, device.state
+        ))
+        .hint("say why it is closed all the same: --reason TEXT"));
+    }
+    Ok(())
+}
+
+/// The ticket as it is now.
+fn line(tx: &Tx, ticket: &Ticket) -> Result<Output, Failure> {
+    let ticket = tickets::of(tx, ticket.id)?;
+    Ok(Output::Changed(reports::tickets::record(tx, &ticket)?, String::new()))
+}
+
+/// What is written on standard input, up to a little more than a comment may have.
+fn standard_input() -> Result<String, Failure> {
+    let most = u64::try_from(tickets::MAX_COMMENT).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(most).read_to_end(&mut bytes);
+    read.map_err(|e| Failure::failed(format!("read standard input: {e}")))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,70 @@
+//! Times that people write: `2026-11-22 14:00`, `now`, `+2h`, `2026-11-22T14:00:00Z`.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use schedules::{Millis, Time};
+
+/// A text that is no time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no time: write 2026-11-22 14:00, 2026-11-22, now, +2h, -7d, or 2026-11-22T14:00:00Z")]
+pub struct BadTime(String);
+
+/// Reads a time. Without a zone in it, it is one on the clocks of `zone`; a day alone is its first moment.
+///
+/// # Errors
+/// It is none.
+pub fn time(text: &str, now: Time, zone: &TimeZone) -> Result<Time, BadTime> {
+    let bad = || BadTime(text.chars().take(60).collect::<String>().escape_debug().to_string());
+    let text = text.trim();
+    if text == "now" {
+        return Ok(now);
+    }
+    if let Some(span) = text.strip_prefix('+') {
+        return Ok(now + span.parse::<Millis>().map_err(|_| bad())?);
+    }
+    if let Some(span) = text.strip_prefix('-') {
+        return Ok(now - span.parse::<Millis>().map_err(|_| bad())?);
+    }
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(Time(at.as_millisecond()));
+    }
+    let civil = text.parse::<DateTime>().or_else(|_| text.parse::<Date>().map(|day| day.at(0, 0, 0, 0)));
+    let zoned = civil.and_then(|civil| civil.to_zoned(zone.clone())).map_err(|_| bad())?;
+    Ok(Time(zoned.timestamp().as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Time = Time(1_795_356_000_000);
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        for (text, at) in [
+            ("now", NOW.0),
+            ("+2h", NOW.0 + 7_200_000),
+            ("-7d", NOW.0 - 7 * 86_400_000),
+            ("2026-11-22T14:00:00Z", NOW.0),
+            ("2026-11-22 15:00", NOW.0),
+            ("2026-11-22T15:00", NOW.0),
+            ("2026-11-22 15:00:30", NOW.0 + 30_000),
+            ("2026-11-22", NOW.0 - 15 * 3_600_000),
+        ] {
+            assert_eq!(time(text, NOW, &berlin), Ok(Time(at)), "{text}");
+        }
+        for text in ["", "soon", "+", "+2", "2026-13-01", "22.11.2026", "2026-11-22 25:00", "14:00"] {
+            assert!(time(text, NOW, &berlin).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,40}") {
+            drop(time(&text, NOW, &TimeZone::UTC));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! One test binary over the real program: its rules, its words, and real processes where processes matter.
+
+mod harness;
+mod house;
