@@ -11,7 +11,7 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
 use procfs::process::{MountInfo, Process};
-use procfs::{Current, KernelStats, LoadAverage, Meminfo};
+use procfs::{Current, CurrentSI, KernelStats, LoadAverage, Meminfo};
 use schedules::Millis;
 
 use crate::report::{Disk, Interface, Status, Usage};
@@ -105,11 +105,8 @@ fn os_name(release: &str) -> String {
 
 /// The address this machine would use towards `server`: asks the routing table, sends nothing.
 fn address_towards(server: SocketAddr) -> Option<IpAddr> {
-    let any: SocketAddr = if server.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, 0).into()
-    };
+    let any: SocketAddr =
+        if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind(any).ok()?;
     socket.connect(server).ok()?;
     socket.local_addr().ok().map(|address| address.ip())
@@ -220,7 +217,9 @@ fn resolvers(text: &[u8]) -> Vec<IpAddr> {
 fn uptime() -> Millis {
     let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     let seconds = text.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
-    seconds.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok()).map_or(Millis::ZERO, Millis::from)
+    seconds
+        .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
+        .map_or(Millis::ZERO, Millis::from)
 }
 
 fn cpu_time() -> Option<(u64, u64)> {
@@ -235,7 +234,11 @@ fn cpu_time() -> Option<(u64, u64)> {
     Some((busy, busy + idle))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a load is small and not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a load is small and not negative"
+)]
 fn centi(load: f32) -> u32 {
     (load * 100.0).round() as u32
 }
@@ -301,7 +304,10 @@ mod tests {
 
     #[test]
     fn the_operating_system_is_named_as_it_names_itself() {
-        assert_eq!(os_name("NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n"), "Debian GNU/Linux 13 (trixie)");
+        assert_eq!(
+            os_name("NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n"),
+            "Debian GNU/Linux 13 (trixie)"
+        );
         assert_eq!(os_name("NAME=Alpine\n"), "Alpine");
         assert_eq!(os_name(""), "Linux");
     }
@@ -309,7 +315,9 @@ mod tests {
     #[test]
     fn the_best_ipv6_gateway_comes_first() {
         let zeros = "0".repeat(32);
-        let line = |via: &str, metric: &str, flags: &str| format!("{zeros} 00 {zeros} 00 {via} {metric} 00000001 00000000 {flags}     eth0\n");
+        let line = |via: &str, metric: &str, flags: &str| {
+            format!("{zeros} 00 {zeros} 00 {via} {metric} 00000001 00000000 {flags}     eth0\n")
+        };
         let table = [
             line("fe800000000000000000000000000002", "00000400", "00000003"),
             line("fe800000000000000000000000000001", "00000064", "00450003"),

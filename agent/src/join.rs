@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn what_is_no_token_is_refused() {
         let good = JoinToken::from_bytes(&[42; 32], None).to_string();
-        for text in ["", "lmj_", "lmj_abc", &good[4..], &format!("{good}."), &format!("{good}.abc"), "hello"] {
+        for text in ["", "lmj_", "lmj_abc", &good[4..], &format!("{good}."), &format!("{good}.abc"), "hello"]
+        {
             assert_eq!(text.parse::<JoinToken>(), Err(BadToken), "{text}");
         }
     }

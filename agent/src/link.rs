@@ -70,7 +70,9 @@ pub enum UrlError {
     #[error("'{0}' is not a server's URL: write it as https://HOST or https://HOST:PORT")]
     Bad(String),
     /// It would send the secret in the clear.
-    #[error("'{0}' would send the secret unencrypted: use https:// (plain http:// is for this machine alone)")]
+    #[error(
+        "'{0}' would send the secret unencrypted: use https:// (plain http:// is for this machine alone)"
+    )]
     Plain(String),
 }
 
@@ -129,7 +131,8 @@ impl Http {
     }
 
     fn post<Answer: DeserializeOwned>(&self, path: &str, ask: &impl Serialize) -> Result<Answer, LinkError> {
-        let failed = |e: &dyn std::fmt::Display| LinkError::Failed(cut(&format!("call {}: {e}", self.server)));
+        let failed =
+            |e: &dyn std::fmt::Display| LinkError::Failed(cut(&format!("call {}: {e}", self.server)));
         let body = serde_json::to_vec(ask).map_err(|e| failed(&e))?;
         if body.len() > MAX_BODY {
             return Err(failed(&format_args!("the report is {} bytes, over the limit", body.len())));
@@ -169,7 +172,9 @@ impl Http {
             410 => LinkError::Gone(error),
             400 => LinkError::Bad { seq, error },
             429 | 503 => LinkError::Busy { retry_after, error },
-            300..400 => LinkError::Failed(format!("{} answers {status}: redirects are not followed", self.server)),
+            300..400 => {
+                LinkError::Failed(format!("{} answers {status}: redirects are not followed", self.server))
+            }
             _ => LinkError::Failed(error),
         }
     }
@@ -185,13 +190,23 @@ impl Link for Http {
     }
 }
 
+/// The address of the server behind `url` where the URL itself says it.
+#[must_use]
+pub fn literal_address(url: &str) -> Option<SocketAddr> {
+    let (host, port) = host_and_port(url)?;
+    Some((host.parse::<IpAddr>().ok()?, port).into())
+}
+
 /// The address of the server behind `url`, for asking the system which route leads to it. Resolves names: blocks.
 #[must_use]
 pub fn address(url: &str) -> Option<SocketAddr> {
+    host_and_port(url)?.to_socket_addrs().ok()?.next()
+}
+
+fn host_and_port(url: &str) -> Option<(String, u16)> {
     let uri: Uri = url.parse().ok()?;
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
-    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
-    (host, port).to_socket_addrs().ok()?.next()
+    Some((uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
 }
 
 fn server_url(url: &str) -> Result<String, UrlError> {
@@ -216,7 +231,8 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut packed = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
+    let mut packed =
+        flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
     packed.write_all(body)?;
     packed.finish()
 }
@@ -264,13 +280,28 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_sent_in_the_clear_to_another_machine() {
-        for good in ["https://lineman.example", "https://192.0.2.1:8443/", "http://127.0.0.1:8080", "http://[::1]:1", "http://localhost"] {
+        for good in [
+            "https://lineman.example",
+            "https://192.0.2.1:8443/",
+            "http://127.0.0.1:8080",
+            "http://[::1]:1",
+            "http://localhost",
+        ] {
             assert!(server_url(good).is_ok(), "{good}");
         }
         for plain in ["http://192.0.2.1", "http://lineman.example:8080", "http://[2001:db8::1]"] {
             assert!(matches!(server_url(plain), Err(UrlError::Plain(_))), "{plain}");
         }
-        for bad in ["", "lineman", "ftp://127.0.0.1", "https://", "https://a@b", "https://h/?x=1", "https://ho st", "/x"] {
+        for bad in [
+            "",
+            "lineman",
+            "ftp://127.0.0.1",
+            "https://",
+            "https://a@b",
+            "https://h/?x=1",
+            "https://ho st",
+            "/x",
+        ] {
             assert!(matches!(server_url(bad), Err(UrlError::Bad(_))), "{bad}");
         }
     }

@@ -216,7 +216,8 @@ impl State {
         let every = if config.check_in_every > Millis::ZERO { config.check_in_every } else { DEFAULT_EVERY };
         let changed = self.every != every.max(SHORTEST_EVERY);
         self.every = every.max(SHORTEST_EVERY);
-        self.cut_off_after = if config.cut_off_after > 0 { config.cut_off_after } else { DEFAULT_CUT_OFF_AFTER };
+        self.cut_off_after =
+            if config.cut_off_after > 0 { config.cut_off_after } else { DEFAULT_CUT_OFF_AFTER };
         self.retry_max = if config.retry_max > Millis::ZERO { config.retry_max } else { DEFAULT_RETRY_MAX };
         self.etag = Some(config.etag.clone());
         if changed && matches!(self.plan, Plan::Cadence(_)) {
@@ -341,6 +342,12 @@ impl State {
         [self.call_due(), probe, look].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
+    /// The steady moment of the next call, and why then; none while one is under way.
+    #[must_use]
+    pub fn poll_call(&self) -> Option<(Time, &'static str)> {
+        self.call_due()
+    }
+
     /// How many probes are under way.
     #[must_use]
     pub fn probes_under_way(&self) -> usize {
@@ -360,7 +367,9 @@ impl State {
             Standing::Failing(trouble) => (trouble, false),
             Standing::CutOff(trouble) => (trouble, true),
             Standing::Refused { cut_off: Some(trouble), .. } => (trouble, true),
-            Standing::Starting | Standing::Online | Standing::Refused { cut_off: None, .. } => (first(), false),
+            Standing::Starting | Standing::Online | Standing::Refused { cut_off: None, .. } => {
+                (first(), false)
+            }
         };
         trouble.tries = trouble.tries.saturating_add(1);
         let backoff = Backoff { base: self.every, cap: self.retry_max };
@@ -401,8 +410,12 @@ impl State {
         let sooner = match self.plan {
             _ if self.want == Want::Now => (after(LEAST_GAP), "somebody asked for a check-in"),
             // While the server paces or does not answer, nothing is so urgent that the agent would hammer.
-            Plan::Cadence(_) if self.want == Want::Soon => (after(self.min_gap()), "something urgent is to be told"),
-            Plan::Cadence(_) if self.waiting >= MAX_RECORDS as u64 => (after(self.min_gap()), "many records wait"),
+            Plan::Cadence(_) if self.want == Want::Soon => {
+                (after(self.min_gap()), "something urgent is to be told")
+            }
+            Plan::Cadence(_) if self.waiting >= MAX_RECORDS as u64 => {
+                (after(self.min_gap()), "many records wait")
+            }
             _ => planned,
         };
         Some(if sooner.0 < planned.0 { sooner } else { planned })
@@ -435,6 +448,3 @@ impl Class {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

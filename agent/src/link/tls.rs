@@ -1,7 +1,8 @@
 //! TLS to a server that is known by its key: the pin of the join token, or else the system's trusted roots.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +11,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned,
+};
 use sha2::{Digest, Sha256};
 use ureq::Error;
 use ureq::unversioned::transport::{
@@ -48,15 +51,49 @@ impl<In: Transport> Connector<In> for PinnedConnector {
         }
         let host = details.uri.host().ok_or(Error::Tls("the URL has no host"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Tls("the host is no TLS name"))?;
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|_| Error::Tls("the host is no TLS name"))?;
         let conn = ClientConnection::new(Arc::clone(&self.config), name).map_err(tls_error)?;
-        let mut sock = TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
-        sock.set_timeout_at(details.timeout, details.now);
+        let sock = TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
         let mut stream = StreamOwned { conn, sock };
-        stream.conn.complete_io(&mut stream.sock)?;
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        shake_hands(&mut stream, details.timeout)?;
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Either::B(TlsTransport { buffers, stream })))
     }
+}
+
+/// The whole handshake within one time-out, however slowly the other side drips.
+fn shake_hands(
+    stream: &mut StreamOwned<ClientConnection, TransportAdapter>,
+    timeout: NextTimeout,
+) -> Result<(), Error> {
+    let began = Instant::now();
+    let StreamOwned { conn, sock } = stream;
+    while conn.is_handshaking() {
+        let left = timeout.after.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Err(Error::Timeout(timeout.reason));
+        }
+        sock.set_timeout(NextTimeout { after: left.into(), ..timeout });
+        while conn.wants_write() {
+            conn.write_tls(sock)?;
+        }
+        if conn.is_handshaking() && conn.wants_read() {
+            if conn.read_tls(sock)? == 0 {
+                return Err(Error::Io(ErrorKind::UnexpectedEof.into()));
+            }
+            if let Err(error) = conn.process_new_packets() {
+                // The other side is told why, as far as it still listens.
+                drop(conn.write_tls(sock));
+                return Err(tls_error(error));
+            }
+        }
+    }
+    while conn.wants_write() {
+        conn.write_tls(sock)?;
+    }
+    Ok(())
 }
 
 fn tls_error(error: rustls::Error) -> Error {

@@ -61,19 +61,35 @@ impl Spool {
     }
 }
 
-/// One of the things known by name in the database at `path`, also while an agent has it open.
-///
-/// # Errors
-/// Where there is no database, or it cannot be read.
-pub fn read_meta(path: &Path, key: &str) -> Result<Option<String>, SpoolError> {
-    let db = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )
-    .map_err(|e| SpoolError::Open { path: path.to_owned(), source: e.into() })?;
-    db.busy_timeout(Duration::from_secs(2))?;
-    refuse_newer(&db, path)?;
-    meta(&db, key)
+/// What another process may know of an agent's database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Who the agent is, where it has joined a server.
+    pub identity: Option<Identity>,
+    /// How many records wait.
+    pub waiting: u64,
+    /// What the agent last said of itself, as it wrote it.
+    pub status: Option<String>,
+}
+
+impl Glance {
+    /// Looks into the database at `path`, also while an agent has it open.
+    ///
+    /// # Errors
+    /// Where there is no database, or it cannot be read.
+    pub fn at(path: &Path) -> Result<Glance, SpoolError> {
+        let db = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(|e| SpoolError::Open { path: path.to_owned(), source: e.into() })?;
+        db.busy_timeout(Duration::from_secs(2))?;
+        if refuse_newer(&db, path)? == 0 {
+            return Ok(Glance { identity: None, waiting: 0, status: None });
+        }
+        let waiting = db.query_row("SELECT count(*) FROM records", [], |row| row.get(0))?;
+        Ok(Glance { identity: read_identity(&db)?, waiting, status: meta(&db, "status")? })
+    }
 }
 
 pub(super) fn meta(db: &Connection, key: &str) -> Result<Option<String>, SpoolError> {
@@ -113,7 +129,7 @@ fn read_identity(db: &Connection) -> Result<Option<Identity>, SpoolError> {
 
 pub(super) fn random_id() -> Result<String, SpoolError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
+    getrandom::fill(&mut bytes).map_err(SpoolError::Random)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
@@ -178,8 +194,10 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), SpoolError> {
 
 fn load(db: Connection) -> Result<Spool, SpoolError> {
     db.set_prepared_statement_cache_capacity(16);
-    let (count, bytes) = db
-        .query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM records", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (count, bytes) =
+        db.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM records", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
     let last: u64 = db
         .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'records'", [], |row| row.get(0))
         .optional()?

@@ -190,7 +190,9 @@ impl Check {
     fn count(&mut self, outcome: Outcome, now: Now) -> (Streak, bool) {
         let class = Class::of(outcome);
         let streak = match self.streak {
-            Some(streak) if streak.class == class => Streak { count: streak.count.saturating_add(1), ..streak },
+            Some(streak) if streak.class == class => {
+                Streak { count: streak.count.saturating_add(1), ..streak }
+            }
             _ => Streak { class, count: 1, since: now.steady },
         };
         self.streak = Some(streak);

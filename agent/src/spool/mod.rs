@@ -16,7 +16,7 @@ use schedules::{Millis, Time};
 
 use crate::report::{Boot, Config, Dropped, Record, What};
 
-pub use open::read_meta;
+pub use open::Glance;
 
 /// How many sequence numbers one synced commit reserves.
 const SEQ_BLOCK: u64 = 10_000;
@@ -49,7 +49,10 @@ pub struct Identity {
 impl std::fmt::Debug for Identity {
     /// Never the secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Identity").field("server", &self.server).field("device", &self.device).finish_non_exhaustive()
+        f.debug_struct("Identity")
+            .field("server", &self.server)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,7 +77,9 @@ pub enum SpoolError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A newer lineman made it.
-    #[error("{path} was made by a newer lineman (schema {found}, this one knows {known}): install the newer one")]
+    #[error(
+        "{path} was made by a newer lineman (schema {found}, this one knows {known}): install the newer one"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -84,7 +89,9 @@ pub enum SpoolError {
         known: i64,
     },
     /// It was damaged, and the identity in it is gone.
-    #[error("{path} was damaged and is set aside as {aside}; the identity in it is lost: join the server again")]
+    #[error(
+        "{path} was damaged and is set aside as {aside}; the identity in it is lost: join the server again"
+    )]
     IdentityLost {
         /// The file.
         path: PathBuf,
@@ -98,8 +105,8 @@ pub enum SpoolError {
     #[error("agent database: write a record: {0}")]
     Json(#[from] serde_json::Error),
     /// The system gives no random bytes.
-    #[error("agent database: {0}")]
-    Random(#[from] getrandom::Error),
+    #[error("agent database: a random id: {0}")]
+    Random(getrandom::Error),
 }
 
 impl SpoolError {
@@ -193,11 +200,23 @@ impl Spool {
         }
     }
 
-    /// Keeps one of the small things that are known by name.
+    /// What the agent last said of itself.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn status(&self) -> Result<Option<String>, SpoolError> {
+        open::meta(&self.db, "status")
+    }
+
+    /// Keeps what the agent says of itself, for [`Glance::at`].
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn set_meta(&mut self, key: &str, value: &str) -> Result<(), SpoolError> {
+    pub fn set_status(&mut self, status: &str) -> Result<(), SpoolError> {
+        self.set_meta("status", status)
+    }
+
+    fn set_meta(&mut self, key: &str, value: &str) -> Result<(), SpoolError> {
         open::set_meta(&self.db, key, value)?;
         Ok(())
     }
@@ -263,7 +282,8 @@ impl Spool {
                 What::Change(_) | What::Outage(_) | What::Boot(_) | What::Dropped(_) => {}
             }
         }
-        let limits = Limits { keep_for: self.keep_for, keep_bytes: self.keep_bytes, sent_upto: self.sent_upto };
+        let limits =
+            Limits { keep_for: self.keep_for, keep_bytes: self.keep_bytes, sent_upto: self.sent_upto };
         next.bound(&tx, &limits, self.boot, now)?;
         tx.commit()?;
         if reserving {
@@ -349,7 +369,11 @@ impl Spool {
     /// Where it cannot be written.
     pub fn ack(&mut self, upto: u64) -> Result<(), SpoolError> {
         if upto >= self.next_seq {
-            tracing::warn!(acked = upto, last = self.next_seq - 1, "the server has more of this log than there is");
+            tracing::warn!(
+                acked = upto,
+                last = self.next_seq - 1,
+                "the server has more of this log than there is"
+            );
             self.log = open::random_id()?;
             return open::set_meta(&self.db, "log", &self.log);
         }
@@ -466,7 +490,13 @@ impl Totals {
         spool.last_dropped = self.last_dropped;
     }
 
-    fn insert(&mut self, tx: &Transaction<'_>, what: &What, boot: i64, now: Stamp) -> Result<u64, SpoolError> {
+    fn insert(
+        &mut self,
+        tx: &Transaction<'_>,
+        what: &What,
+        boot: i64,
+        now: Stamp,
+    ) -> Result<u64, SpoolError> {
         let seq = self.next_seq;
         let body = serde_json::to_string(what)?;
         let bytes = body.len() as u64 + ROW_BYTES;
@@ -487,7 +517,13 @@ impl Totals {
     }
 
     /// Throws away what is too old or too much: first what tells of no outage, then, if that is not enough, the rest.
-    fn bound(&mut self, tx: &Transaction<'_>, limits: &Limits, boot: i64, now: Stamp) -> Result<(), SpoolError> {
+    fn bound(
+        &mut self,
+        tx: &Transaction<'_>,
+        limits: &Limits,
+        boot: i64,
+        now: Stamp,
+    ) -> Result<(), SpoolError> {
         let before = self.count;
         let mut gone: Option<Dropped> = None;
         for kept in [false, true] {
@@ -570,6 +606,3 @@ fn merged(one: Option<Dropped>, two: Dropped) -> Dropped {
         },
     }
 }
-
-#[cfg(test)]
-mod tests;
