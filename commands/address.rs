@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use agent::report::Probe;
+use ::agent::report::Probe;
 
 /// The address as it is kept, if it is one that a probe could go to.
 pub fn check(text: &str) -> Result<String, String> {
     let text = text.trim();
     let probe = Probe::Tcp { target: text.to_owned(), port: 1 };
-    agent::probe::check(&probe)
+    ::agent::probe::check(&probe)
         .map_err(|bad| format!("{bad}: write 192.0.2.7, 2001:db8::7 or gw.example.net"))?;
     Ok(match text.parse::<IpAddr>() {
         Ok(address) => address.to_string(),

@@ -1,6 +1,7 @@
 //! The binary: `lineman NOUN VERB`. One file a noun; the only room that prints or exits.
 
 mod address;
+mod agent;
 mod check;
 mod completions;
 mod data;
@@ -71,6 +72,8 @@ struct Global {
 #[derive(Subcommand)]
 enum Noun {
     #[command(subcommand)]
+    Agent(agent::AgentVerb),
+    #[command(subcommand)]
     Site(site::SiteVerb),
     #[command(subcommand)]
     Device(device::DeviceVerb),
@@ -92,12 +95,14 @@ impl Noun {
     /// What is logged where nobody says: what runs long tells what matters.
     fn usual_log(&self) -> &'static str {
         match self {
+            Noun::Agent(agent::AgentVerb::Run) => "info",
             _ => "warn",
         }
     }
 
     fn run(self, context: &Context) -> Result<Output, Failure> {
         match self {
+            Noun::Agent(verb) => verb.run(context),
             Noun::Site(verb) => verb.run(context),
             Noun::Device(verb) => verb.run(context),
             Noun::Check(verb) => verb.run(context),

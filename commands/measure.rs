@@ -1,7 +1,7 @@
 //! `lineman check run`: a check is made here and now, or asked of the agent that makes it.
 
-use agent::probe::{Measured, Prober};
-use agent::report::{Outcome, Task};
+use ::agent::probe::{Measured, Prober};
+use ::agent::report::{Outcome, Task};
 use exports::{Column, Table, Value};
 use lineman::app::Snapshot;
 use lineman::reports;

@@ -1,6 +1,6 @@
 //! The options of a check that say what it does, and the probe they make.
 
-use agent::report::Probe;
+use ::agent::report::Probe;
 use clap::Args;
 use lineman::domain::check::Kind;
 use lineman::server::config::ADDRESS;
@@ -114,7 +114,7 @@ pub fn asked(options: ProbeOptions, kind: Kind) -> Result<Option<Probe>, Failure
         Kind::CheckIn | Kind::Ping | Kind::Contact => None,
     };
     if let Some(probe) = &probe {
-        agent::probe::check(&aimed_somewhere(probe)).map_err(|bad| Failure::usage(bad.to_string()))?;
+        ::agent::probe::check(&aimed_somewhere(probe)).map_err(|bad| Failure::usage(bad.to_string()))?;
     }
     Ok(probe)
 }

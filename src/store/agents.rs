@@ -177,7 +177,10 @@ pub fn called(tx: &WriteTx, caller: &Caller, acked: u64) -> Result<()> {
     } else if caller.last_check_in_at.is_none() {
         tx.run("UPDATE agent SET log = $2 WHERE device_id = $1", args![device, caller.log])?;
     }
-    tx.run("UPDATE agent SET last_check_in_at = $2, acked = $3 WHERE device_id = $1", args![device, tx.now, acked])?;
+    tx.run(
+        "UPDATE agent SET last_check_in_at = $2, acked = $3 WHERE device_id = $1",
+        args![device, tx.now, acked],
+    )?;
     Ok(())
 }
 

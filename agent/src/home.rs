@@ -1,0 +1,199 @@
+//! An agent's data directory: who may use it, what can be seen of it from outside, and how it is left.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use schedules::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::spool::{Glance, SpoolError};
+
+/// The name of the agent's database in its data directory.
+pub const SPOOL_FILE: &str = "agent.db";
+/// The name of the file that a running agent holds locked. It holds the agent's process id.
+pub const LOCK_FILE: &str = "agent.lock";
+/// How long a lock is waited for: somebody who only looks holds it for a moment.
+const LOCK_WAIT: Duration = Duration::from_millis(500);
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Another agent runs on it.
+    #[error("an agent already runs on {dir} (process {pid}): stop it first; {lock} is its lock")]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// The other's process id, as far as it is known.
+        pid: String,
+        /// The lock.
+        lock: PathBuf,
+    },
+    /// A file cannot be made, read or removed.
+    #[error("{what} {path}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// There is no agent here.
+    #[error("{dir} belongs to no server: join one with `lineman agent join URL TOKEN`")]
+    NotJoined {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The database cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+/// The right to run on a data directory: one at a time, given back when it is dropped or its process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of `dir`; makes the directory where it is missing.
+    ///
+    /// # Errors
+    /// Where another process has it, or the directory cannot be used.
+    pub fn take(dir: &Path) -> Result<Lock, HomeError> {
+        let path = dir.join(LOCK_FILE);
+        let io = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| HomeError::Io { what, path, source }
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io("make", dir))?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io("open", &path))?;
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_WAIT => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let mut pid = String::new();
+                    drop(file.take(32).read_to_string(&mut pid));
+                    let pid =
+                        if pid.trim().is_empty() { "unknown".to_owned() } else { pid.trim().to_owned() };
+                    return Err(HomeError::InUse { dir: dir.to_owned(), pid, lock: path });
+                }
+                Err(TryLockError::Error(e)) => return Err(io("lock", &path)(e)),
+            }
+        }
+        let mark = |file: &mut File| {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())
+        };
+        mark(&mut file).map_err(io("write", &path))?;
+        Ok(Lock { _file: file })
+    }
+
+    /// The process that runs on `dir`, where one does.
+    fn holder(dir: &Path) -> Option<u32> {
+        let mut file = File::open(dir.join(LOCK_FILE)).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {}
+            Ok(()) | Err(TryLockError::Error(_)) => return None,
+        }
+        let mut pid = String::new();
+        file.read_to_string(&mut pid).ok()?;
+        Some(pid.trim().parse().unwrap_or(0))
+    }
+}
+
+/// How an agent stands, as `lineman agent status` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// `starting`, `online`, `cut-off`, `refused`, or `stopped` where no agent runs.
+    pub state: String,
+    /// The server's URL.
+    pub server: String,
+    /// The device's name there.
+    pub device: String,
+    /// How many tries failed in a row.
+    pub failed_tries: u32,
+    /// How many records wait for the server.
+    pub backlog: u64,
+    /// When the server last answered a check-in.
+    pub last_check_in_at: Option<Time>,
+    /// Since when the server cannot be reached.
+    pub cut_off_since: Option<Time>,
+    /// When the agent calls next.
+    pub next_check_in_at: Option<Time>,
+    /// What the last call that failed said.
+    pub error: Option<String>,
+    /// How many checks the agent runs.
+    pub checks: u64,
+    /// When it was started.
+    pub started_at: Option<Time>,
+    /// Its version.
+    pub version: String,
+    /// Its process, where it runs.
+    pub pid: Option<u32>,
+}
+
+impl Status {
+    /// How the agent of the data directory `dir` stands; also while it runs.
+    ///
+    /// # Errors
+    /// Where it has joined no server, or its database cannot be read.
+    pub fn read(dir: &Path) -> Result<Status, HomeError> {
+        let path = dir.join(SPOOL_FILE);
+        let not_joined = || HomeError::NotJoined { dir: dir.to_owned() };
+        if !path.exists() {
+            return Err(not_joined());
+        }
+        let glance = Glance::at(&path)?;
+        let identity = glance.identity.ok_or_else(not_joined)?;
+        let told =
+            glance.status.and_then(|text| serde_json::from_str::<Status>(&text).ok()).unwrap_or_default();
+        let pid = Lock::holder(dir);
+        let state = if pid.is_none() { "stopped".to_owned() } else { told.state };
+        let next_check_in_at = pid.and(told.next_check_in_at);
+        Ok(Status {
+            state,
+            pid,
+            next_check_in_at,
+            backlog: glance.waiting,
+            server: identity.server,
+            device: identity.name,
+            ..told
+        })
+    }
+}
+
+/// Forgets the server, and all that was to be told it. Gives back which it was, and how the agent was called there.
+///
+/// # Errors
+/// Where no server was joined, an agent runs, or the files cannot be removed.
+pub fn leave(dir: &Path) -> Result<(String, String), HomeError> {
+    let status = Status::read(dir)?;
+    let _lock = Lock::take(dir)?;
+    for end in ["-wal", "-shm", ""] {
+        let path = dir.join(format!("{SPOOL_FILE}{end}"));
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(HomeError::Io { what: "remove", path, source });
+            }
+            _ => {}
+        }
+    }
+    Ok((status.server, status.device))
+}

@@ -1,0 +1,468 @@
+//! Drives the agent: asks the state machine what to do, does it, and sleeps until something is due. One thread is
+//! enough; nothing polls.
+
+mod steady;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schedules::{Clock, Time};
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+
+use crate::facts::{self, Facts};
+use crate::home::{HomeError, Lock, SPOOL_FILE, Status};
+use crate::link::{Http, Link, LinkError, UrlError};
+use crate::probe::{Measured, Prober};
+use crate::report::{self, AgentInfo, CheckIn, MAX_RECORDS, Reply, What};
+use crate::spool::{Spool, SpoolError};
+use crate::state::{Do, Now, Standing, State};
+use steady::Steady;
+
+/// About how many bytes of records one call carries.
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// How long a stop waits for the call that is under way.
+const STOP_WAIT: Duration = Duration::from_secs(2);
+/// The longest sleep: a machine that was suspended is noticed no later.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// What an agent is run with.
+pub struct Options<L> {
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Its database.
+    pub spool: Spool,
+    /// Its way to the server.
+    pub link: L,
+    /// What makes its probes.
+    pub prober: Prober,
+    /// It stops in order once this is true, or nobody can say so any more.
+    pub stop: watch::Receiver<bool>,
+    /// Somebody here wants a check-in now.
+    pub wake: Arc<Notify>,
+    /// Where the server is, to tell which address leads there; else it is found by the server's URL.
+    pub server: Option<SocketAddr>,
+    /// What it is called, for logs.
+    pub name: String,
+}
+
+/// Why an agent cannot run on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its database cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// Its data directory cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// Its server's URL cannot be used.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+}
+
+/// The runtime for an agent alone in its process: one thread, and a few that come and go for what blocks.
+///
+/// # Errors
+/// Where the system gives no threads or descriptors.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_keep_alive(Duration::from_secs(1))
+        .thread_stack_size(512 * 1024)
+        .build()
+}
+
+/// Runs the agent of the data directory `dir` until `stop` is true.
+///
+/// # Errors
+/// Where it has joined no server, another agent runs on the directory, or its database cannot be used.
+pub async fn run_device(dir: &Path, clock: Clock, stop: watch::Receiver<bool>) -> Result<(), Error> {
+    let not_joined = || HomeError::NotJoined { dir: dir.to_owned() };
+    if !dir.join(SPOOL_FILE).exists() {
+        return Err(not_joined().into());
+    }
+    let _lock = Lock::take(dir)?;
+    let spool = Spool::open(&dir.join(SPOOL_FILE))?;
+    let identity = spool.identity().ok_or_else(not_joined)?.clone();
+    let link = Http::new(&identity.server, &identity.secret, identity.pin)?;
+    tracing::info!(server = %identity.server, device = %identity.name, "the agent starts");
+    run(Options {
+        clock,
+        spool,
+        link,
+        prober: Prober::new(),
+        stop,
+        wake: Arc::new(Notify::new()),
+        server: None,
+        name: identity.name,
+    })
+    .await
+}
+
+/// Runs an agent until it is stopped: then it finishes the call under way, marks the stop, and returns.
+///
+/// # Errors
+/// Where its database is damaged or cannot be read. All else is met and told.
+pub async fn run<L: Link>(options: Options<L>) -> Result<(), Error> {
+    let mut agent = Agent::start(options)?;
+    loop {
+        let now = agent.steady.now();
+        let worked = agent.turn(now)?;
+        if *agent.stop.borrow() {
+            break;
+        }
+        if !worked && agent.is_idle() {
+            agent.mark_idle(now);
+        }
+        let event = agent.wait().await;
+        let Some(event) = event else { break };
+        agent.handle(event)?;
+        while let Some(event) = agent.more() {
+            agent.handle(event)?;
+        }
+    }
+    agent.finish().await
+}
+
+/// What an agent wakes for.
+enum Event {
+    Called(Result<Result<Reply, LinkError>, JoinError>),
+    Probed(Result<(i64, u64, Measured), JoinError>),
+    Found(Option<SocketAddr>),
+    Wanted,
+    Due,
+}
+
+struct Agent<L> {
+    steady: Steady,
+    spool: Spool,
+    link: Arc<L>,
+    prober: Prober,
+    stop: watch::Receiver<bool>,
+    wake: Arc<Notify>,
+    state: State,
+    facts: Facts,
+    info: AgentInfo,
+    /// What the machine was like at the last look.
+    seen: Option<report::Status>,
+    route: Route,
+    call: Option<JoinHandle<Result<Reply, LinkError>>>,
+    probes: JoinSet<(i64, u64, Measured)>,
+    told: Status,
+    told_text: String,
+    idle_at: Option<Time>,
+    full: bool,
+}
+
+/// Where the server is.
+struct Route {
+    server: Option<SocketAddr>,
+    url: Option<String>,
+    lookup: Option<JoinHandle<Option<SocketAddr>>>,
+}
+
+impl Route {
+    /// Looks the server's name up, unless that is going on.
+    fn look_up(&mut self) {
+        let Some(url) = &self.url else { return };
+        if let Some(server) = crate::link::literal_address(url) {
+            self.server = Some(server);
+        } else if self.lookup.is_none() {
+            let url = url.clone();
+            self.lookup = Some(tokio::task::spawn_blocking(move || crate::link::address(&url)));
+        }
+    }
+}
+
+impl<L: Link> Agent<L> {
+    fn start(options: Options<L>) -> Result<Agent<L>, Error> {
+        let Options { clock, mut spool, link, prober, stop, wake, server, name } = options;
+        let steady = Steady::new(clock);
+        let now = steady.now();
+        let stamp = steady.stamp();
+        let boot_id = facts::boot_id();
+        let booted_at = now.wall - stamp.mono;
+        spool.start(&boot_id, booted_at, stamp)?;
+        let identity = spool.identity();
+        let key = identity.map_or(0, |identity| identity.device.cast_unsigned());
+        let url = identity.map(|identity| identity.server.clone());
+        let told = Status {
+            server: url.clone().unwrap_or_default(),
+            device: name,
+            started_at: Some(now.wall),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            last_check_in_at: last_check_in(&spool),
+            ..Status::default()
+        };
+        let mut state = State::new(key, now);
+        if let Some(config) = spool.config()? {
+            state.handle_config(&config, now);
+        }
+        let url = if server.is_some() { None } else { url };
+        let mut route = Route { server, url, lookup: None };
+        route.look_up();
+        let info = AgentInfo { version: told.version.clone(), boot_id, booted_at, started_at: now.wall };
+        Ok(Agent {
+            steady,
+            spool,
+            link: Arc::new(link),
+            prober,
+            stop,
+            wake,
+            state,
+            facts: Facts::new(),
+            info,
+            seen: None,
+            route,
+            call: None,
+            probes: JoinSet::new(),
+            told,
+            told_text: String::new(),
+            idle_at: None,
+            full: false,
+        })
+    }
+
+    /// Does all that is to be done at `now`; says whether there was anything.
+    fn turn(&mut self, now: Now) -> Result<bool, Error> {
+        let todo = self.state.poll(now);
+        let worked = !todo.is_empty();
+        let mut records = Vec::new();
+        let mut call = false;
+        for step in todo {
+            match step {
+                Do::Record(what) => records.push(what),
+                Do::Probe { check, run, probe, timeout } => {
+                    let prober = self.prober.clone();
+                    self.probes.spawn(async move { (check, run, prober.run(&probe, timeout).await) });
+                }
+                Do::Look => {
+                    let (changes, _) = self.look();
+                    self.state.handle_changes(changes);
+                }
+                Do::CheckIn => call = true,
+            }
+        }
+        if call {
+            let (changes, status) = self.look();
+            records.extend(changes);
+            records.push(What::Status(status));
+        }
+        self.record(&records)?;
+        if call {
+            let call = self.check_in()?;
+            let link = Arc::clone(&self.link);
+            self.call = Some(tokio::spawn(async move { link.check_in(call).await }));
+        }
+        self.tell(now);
+        Ok(worked)
+    }
+
+    /// Looks at the machine: what changed since the last look, and what it is like.
+    fn look(&mut self) -> (Vec<What>, report::Status) {
+        let status = self.facts.status(self.route.server);
+        let changes = self.seen.as_ref().map(|before| facts::changes(before, &status)).unwrap_or_default();
+        for change in &changes {
+            tracing::info!(subject = %change.subject, name = %change.name, from = %change.from, to = %change.to,
+                "the network of this machine changed");
+        }
+        self.seen = Some(status.clone());
+        (changes.into_iter().map(What::Change).collect(), status)
+    }
+
+    /// Writes records. A full disk loses them, and stops nothing; a damaged database ends the agent, so that its next
+    /// start begins a new one.
+    fn record(&mut self, records: &[What]) -> Result<(), Error> {
+        match self.spool.append(records, self.steady.stamp()) {
+            Ok(()) => self.full = false,
+            Err(e) if e.is_corrupt() => return Err(e.into()),
+            Err(e) => {
+                if !self.full {
+                    tracing::error!(error = %e, count = records.len(), "records are lost: they cannot be written");
+                }
+                self.full = true;
+            }
+        }
+        self.state.handle_waiting(self.spool.waiting());
+        Ok(())
+    }
+
+    fn check_in(&mut self) -> Result<CheckIn, Error> {
+        let records = self.spool.batch(MAX_RECORDS, MAX_BATCH_BYTES)?;
+        let last = records.last().map_or(0, |record| record.seq);
+        let current = self.spool.current(last)?;
+        let stamp = self.steady.stamp();
+        Ok(CheckIn {
+            agent: self.info.clone(),
+            sent_at: stamp.at,
+            sent_mono: stamp.mono,
+            log: self.spool.log().to_owned(),
+            current,
+            waiting: self.spool.waiting().saturating_sub(records.len() as u64),
+            records,
+            config: self.state.etag().map(ToOwned::to_owned),
+        })
+    }
+
+    /// Waits for the next event. None: the agent is to stop.
+    async fn wait(&mut self) -> Option<Event> {
+        let sleep = self.sleep();
+        let Agent { stop, call, probes, wake, route, .. } = self;
+        tokio::select! {
+            biased;
+            stopped = stop.wait_for(|stop| *stop) => { drop(stopped); None }
+            called = joined(call) => Some(Event::Called(called)),
+            Some(probed) = probes.join_next() => Some(Event::Probed(probed)),
+            () = wake.notified() => Some(Event::Wanted),
+            found = joined(&mut route.lookup) => Some(Event::Found(found.ok().flatten())),
+            () = tokio::time::sleep(sleep) => Some(Event::Due),
+        }
+    }
+
+    /// Results that are there already, so that they are written together.
+    fn more(&mut self) -> Option<Event> {
+        self.probes.try_join_next().map(Event::Probed)
+    }
+
+    fn sleep(&self) -> Duration {
+        let until = self.state.poll_timeout().map_or(Time::MAX, |(at, _)| at);
+        self.steady.nap(until).min(LONGEST_SLEEP)
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), Error> {
+        let now = self.steady.now();
+        match event {
+            Event::Called(called) => {
+                self.call = None;
+                let answer = called
+                    .unwrap_or_else(|e| Err(LinkError::Failed(format!("the call was broken off: {e}"))));
+                self.handle_answer(answer, now)?;
+            }
+            Event::Probed(Ok((check, run, measured))) => self.state.handle_result(check, run, measured, now),
+            Event::Probed(Err(e)) => tracing::error!(error = %e, "a probe was broken off"),
+            Event::Found(found) => {
+                self.route.lookup = None;
+                if found.is_some() && self.route.server.is_none() && self.seen.is_some() {
+                    // The first status could not yet name the address on the route there.
+                    self.state.handle_wake();
+                }
+                self.route.server = found.or(self.route.server);
+            }
+            Event::Wanted => self.state.handle_wake(),
+            Event::Due => {}
+        }
+        Ok(())
+    }
+
+    fn handle_answer(&mut self, answer: Result<Reply, LinkError>, now: Now) -> Result<(), Error> {
+        match answer {
+            Ok(reply) => {
+                self.spool.ack(reply.acked)?;
+                if let Some(config) = &reply.config {
+                    tracing::info!(etag = %config.etag, checks = config.tasks.len(), "a new configuration");
+                    self.spool.set_config(config)?;
+                }
+                self.told.last_check_in_at = Some(now.wall);
+                self.told.error = None;
+                self.state.handle_reply(&reply, self.spool.waiting(), now);
+            }
+            Err(error) => {
+                self.told.error = Some(error.to_string());
+                self.route.look_up();
+                if let LinkError::Bad { seq: Some(seq), error } = &error
+                    && self.spool.reject(*seq, error)?
+                {
+                    tracing::warn!(seq, error = %error, "the server cannot take a record: it is set aside");
+                    self.state.handle_rejected(self.spool.waiting(), now);
+                    return Ok(());
+                }
+                tracing::debug!(error = %error, "a check-in failed");
+                self.state.handle_failure(&error, now, fastrand::u64(..));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says how the agent stands: in its database where that changed, in the log where its state changed.
+    fn tell(&mut self, now: Now) {
+        let (state, since) = match self.state.standing() {
+            Standing::Starting => ("starting", None),
+            Standing::Online => ("online", None),
+            Standing::Failing(trouble) => (
+                if self.told.last_check_in_at.is_some() { "online" } else { "starting" },
+                Some(trouble.since),
+            ),
+            Standing::CutOff(trouble) => ("cut-off", Some(trouble.since)),
+            Standing::Refused { cut_off, .. } => ("refused", cut_off.as_ref().map(|trouble| trouble.since)),
+        };
+        let next = self.state.poll_call().map(|(at, _)| now.wall + at.since(now.steady));
+        let was = std::mem::replace(&mut self.told.state, state.to_owned());
+        self.told.failed_tries = self.state.failed_tries();
+        self.told.cut_off_since = since.map(|since| now.wall - now.steady.since(since));
+        self.told.checks = self.state.checks() as u64;
+        if next.is_some() {
+            self.told.next_check_in_at = next;
+        }
+        if was != state {
+            tracing::info!(state, was = %was, server = %self.told.server, failed_tries = self.told.failed_tries,
+                backlog = self.spool.waiting(), error = self.told.error.as_deref(), "the agent's state changed");
+        }
+        let text = serde_json::to_string(&self.told).unwrap_or_default();
+        if text != self.told_text {
+            if let Err(e) = self.spool.set_status(&text) {
+                tracing::debug!(error = %e, "the agent's status cannot be written");
+            }
+            self.told_text = text;
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.call.is_none() && self.probes.is_empty() && self.route.lookup.is_none()
+    }
+
+    fn mark_idle(&mut self, now: Now) {
+        if self.idle_at != Some(now.wall) {
+            self.steady.clock().idle("agent", now.wall);
+            self.idle_at = Some(now.wall);
+        }
+    }
+
+    /// Ends in order.
+    async fn finish(mut self) -> Result<(), Error> {
+        self.probes.abort_all();
+        if let Some(call) = self.call.take()
+            && let Ok(Ok(answer)) = tokio::time::timeout(STOP_WAIT, call).await
+        {
+            let now = self.steady.now();
+            self.handle_answer(answer, now)?;
+        }
+        let now = self.steady.now();
+        let records: Vec<What> = self
+            .state
+            .poll(now)
+            .into_iter()
+            .filter_map(|step| if let Do::Record(what) = step { Some(what) } else { None })
+            .collect();
+        self.record(&records)?;
+        self.tell(now);
+        self.spool.stop()?;
+        tracing::info!(backlog = self.spool.waiting(), "the agent stops");
+        Ok(())
+    }
+}
+
+fn last_check_in(spool: &Spool) -> Option<Time> {
+    let text = spool.status().ok().flatten()?;
+    serde_json::from_str::<Status>(&text).ok()?.last_check_in_at
+}
+
+/// What the task ends with; never, where there is none.
+async fn joined<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
+}
