@@ -19,10 +19,12 @@ pub fn with_token(tx: &WriteTx, device: &Device, by: &Actor) -> Result<Output, F
     let mut record = reports::devices::record(device);
     record.columns.push(Column::text("token", "TOKEN").hidden());
     record.rows.iter_mut().for_each(|row| row.push(Value::Text(token.clone())));
-    let scheme = if pin.is_some() { "https" } else { "http" };
+    let server = settings::url(tx)?.unwrap_or_else(|| "https://SERVER:8080".to_owned());
+    let named = ["0.0.0.0", "[::]"].iter().find(|any| server.contains(*any));
+    let server = named.map_or(server.clone(), |any| server.replace(any, "SERVER"));
     let days = agents::TOKEN_LIFE.0 / 86_400_000;
     let how = format!(
-        "\nTo join its agent within {days} days, run on the device, with the address of this server as the device sees it:\n\n  lineman agent join {scheme}://SERVER:8080 {token}\n"
+        "\nTo join its agent within {days} days, run on the device (SERVER: this server as the device sees it):\n\n  lineman agent join {server} {token}\n"
     );
     Ok(Output::Changed(record, how))
 }

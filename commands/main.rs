@@ -18,6 +18,7 @@ mod measure;
 mod outage;
 mod output;
 mod probe;
+mod serve;
 mod setting;
 mod site;
 mod ticket;
@@ -71,6 +72,7 @@ struct Global {
 
 #[derive(Subcommand)]
 enum Noun {
+    Serve(serve::ServeOptions),
     #[command(subcommand)]
     Agent(agent::AgentVerb),
     #[command(subcommand)]
@@ -95,13 +97,14 @@ impl Noun {
     /// What is logged where nobody says: what runs long tells what matters.
     fn usual_log(&self) -> &'static str {
         match self {
-            Noun::Agent(agent::AgentVerb::Run) => "info",
+            Noun::Serve(_) | Noun::Agent(agent::AgentVerb::Run) => "info",
             _ => "warn",
         }
     }
 
     fn run(self, context: &Context) -> Result<Output, Failure> {
         match self {
+            Noun::Serve(options) => options.run(context),
             Noun::Agent(verb) => verb.run(context),
             Noun::Site(verb) => verb.run(context),
             Noun::Device(verb) => verb.run(context),

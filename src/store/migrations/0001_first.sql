@@ -12,10 +12,11 @@ CREATE TABLE mark (
     value  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- SHA-256 of the public key that the server shows: what a join token carries.
-CREATE TABLE key_hash (
-    id    INTEGER PRIMARY KEY CHECK (id = 1),
-    hash  BLOB NOT NULL
+-- What join tokens carry and tell: SHA-256 of the public key that the server shows, and where it listened last.
+CREATE TABLE server (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    key_hash  BLOB NOT NULL,
+    url       TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE site (
