@@ -72,7 +72,7 @@ impl Facts {
         let (busy, all) = cpu_time()?;
         let (busy_before, all_before) = self.cpu.replace((busy, all))?;
         let (busy, all) = (busy.saturating_sub(busy_before), all.saturating_sub(all_before));
-        if all == 0 { None } else { u32::try_from(busy.saturating_mul(1000) / all).ok() }
+        busy.saturating_mul(1000).checked_div(all).and_then(|permille| u32::try_from(permille).ok())
     }
 }
 
@@ -180,7 +180,7 @@ fn gateways() -> Vec<IpAddr> {
         .into_iter()
         .filter(|route| route.destination.is_unspecified() && route.mask.is_unspecified())
         .filter(|route| !route.gateway.is_unspecified())
-        .map(|route| (u32::from(route.metrics), route.gateway.into()))
+        .map(|route| (route.metrics, route.gateway.into()))
         .collect();
     v4.sort();
     let v6 = gateways_v6(&std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default());
