@@ -2,35 +2,27 @@
 
 use std::net::IpAddr;
 
-/// The address as it is kept, if it is one.
+use ::agent::report::Probe;
+
+/// The address as it is kept, if it is one that a probe could go to.
 pub fn check(text: &str) -> Result<String, String> {
     let text = text.trim();
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(address.to_string());
-    }
-    dns_name(text).map_err(|_| {
-        "this is neither an IP address nor a name in DNS: write 192.0.2.7, 2001:db8::7 or gw.example.net"
-            .to_owned()
+    let probe = Probe::Tcp { target: text.to_owned(), port: 1 };
+    ::agent::probe::check(&probe)
+        .map_err(|bad| format!("{bad}: write 192.0.2.7, 2001:db8::7 or gw.example.net"))?;
+    Ok(match text.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase(),
     })
 }
 
 /// A name in DNS as it is kept, if it is one.
 pub fn dns_name(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let mut labels = name.split('.');
-    let last_is_number = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    if name.len() > 253 || last_is_number || !labels.all(is_label) {
-        return Err("this is no name in DNS: write it as gw.example.net".to_owned());
+    let name = check(text)?;
+    if name.parse::<IpAddr>().is_ok() {
+        return Err("this is an address, not a name: write gw.example.net".to_owned());
     }
-    Ok(name.to_ascii_lowercase())
-}
-
-fn is_label(label: &str) -> bool {
-    (1..=63).contains(&label.len())
-        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        && !label.starts_with('-')
-        && !label.ends_with('-')
+    Ok(name)
 }
 
 #[cfg(test)]
@@ -43,8 +35,7 @@ mod tests {
             ("192.0.2.7", "192.0.2.7"),
             ("2001:DB8:0::7", "2001:db8::7"),
             ("GW.example.net.", "gw.example.net"),
-            ("printer", "printer"),
-            ("_dmarc.example.net", "_dmarc.example.net"),
+            (" printer ", "printer"),
         ] {
             assert_eq!(check(text).as_deref(), Ok(kept));
         }
@@ -70,5 +61,7 @@ mod tests {
         ] {
             assert!(check(text).is_err(), "{text}");
         }
+        assert!(dns_name("192.0.2.7").is_err());
+        assert!(dns_name("gw.example.net").is_ok());
     }
 }

@@ -13,6 +13,7 @@ use schedules::{Cadence, Millis};
 use crate::data::Context;
 use crate::failure::Failure;
 use crate::list::Wanted;
+use crate::measure;
 use crate::output::Output;
 use crate::probe::{ProbeOptions, asked};
 
@@ -33,6 +34,13 @@ pub enum CheckVerb {
     /// Remove a check, with its readings
     #[command(after_help = "Example:\n  lineman check remove 7")]
     Remove(Number),
+    /// Make a check here and now, or ask the agent that makes it; what is known of it stays as it is
+    #[command(after_help = "Example:\n  lineman check run 7\n  lineman check run gateway")]
+    Run {
+        /// Its number, or a device for all of its checks
+        #[arg(value_name = "NUMBER|DEVICE")]
+        which: String,
+    },
 }
 
 /// Which check.
@@ -116,6 +124,7 @@ impl CheckVerb {
             CheckVerb::Show(Number { number }) => {
                 context.ask(|tx| Ok(Output::Record(reports::checks::record(&checks::get(tx, &number)?))))
             }
+            CheckVerb::Run { which } => measure::run(context, &which),
             CheckVerb::Remove(Number { number }) => context.change(move |tx, by| {
                 let check = checks::get(tx, &number)?;
                 refuse_what_is_not_a_persons(&check)?;

@@ -27,6 +27,8 @@ pub enum Code {
     Usage = 2,
     /// What it is about is not there.
     NotFound = 3,
+    /// Whoever was asked does not allow it.
+    NotAllowed = 4,
     /// It is taken, or was changed meanwhile.
     Conflict = 5,
     /// It would break a rule.
@@ -36,7 +38,8 @@ pub enum Code {
 }
 
 impl Failure {
-    fn new(code: Code, message: impl Into<String>) -> Failure {
+    /// One that ends with `code`.
+    pub fn new(code: Code, message: impl Into<String>) -> Failure {
         Failure { code, message: message.into(), hint: None }
     }
 

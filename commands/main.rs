@@ -1,6 +1,7 @@
 //! The binary: `lineman NOUN VERB`. One file a noun; the only room that prints or exits.
 
 mod address;
+mod agent;
 mod check;
 mod completions;
 mod data;
@@ -13,9 +14,11 @@ mod join;
 mod jq;
 mod list;
 mod log;
+mod measure;
 mod outage;
 mod output;
 mod probe;
+mod serve;
 mod setting;
 mod site;
 mod ticket;
@@ -69,6 +72,9 @@ struct Global {
 
 #[derive(Subcommand)]
 enum Noun {
+    Serve(serve::ServeOptions),
+    #[command(subcommand)]
+    Agent(agent::AgentVerb),
     #[command(subcommand)]
     Site(site::SiteVerb),
     #[command(subcommand)]
@@ -91,12 +97,15 @@ impl Noun {
     /// What is logged where nobody says: what runs long tells what matters.
     fn usual_log(&self) -> &'static str {
         match self {
+            Noun::Serve(_) | Noun::Agent(agent::AgentVerb::Run) => "info",
             _ => "warn",
         }
     }
 
     fn run(self, context: &Context) -> Result<Output, Failure> {
         match self {
+            Noun::Serve(options) => options.run(context),
+            Noun::Agent(verb) => verb.run(context),
             Noun::Site(verb) => verb.run(context),
             Noun::Device(verb) => verb.run(context),
             Noun::Check(verb) => verb.run(context),

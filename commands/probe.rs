@@ -1,6 +1,6 @@
 //! The options of a check that say what it does, and the probe they make.
 
-use agent::report::Probe;
+use ::agent::report::Probe;
 use clap::Args;
 use lineman::domain::check::Kind;
 use lineman::server::config::ADDRESS;
@@ -33,7 +33,7 @@ pub struct ProbeOptions {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// http: the statuses that are good [default: 200-399]
-    #[arg(long, value_name = "LIST", value_parser = statuses)]
+    #[arg(long, value_name = "LIST")]
     status: Option<String>,
     /// http: a text that the answer must hold
     #[arg(long, value_name = "TEXT")]
@@ -50,8 +50,8 @@ pub struct ProbeOptions {
 const REDIRECTS: u32 = 5;
 /// How many packets are sent where nobody says.
 const PACKETS: u32 = 3;
-/// The longest URL, and the longest keyword, in bytes.
-const MAX_TEXT: usize = 2_000;
+/// What stands for an address that a device does not have yet, while a probe is looked at (RFC 5737).
+const SOME_ADDRESS: &str = "192.0.2.1";
 
 fn permille(text: &str) -> Result<u32, String> {
     let bad = || "write a share of 0% to 100%, like 5% or 0.5%".to_owned();
@@ -67,43 +67,6 @@ fn permille(text: &str) -> Result<u32, String> {
 
 fn round_trip(text: &str) -> Result<Millis, String> {
     within(text, Millis(1), Millis::from_secs(600))
-}
-
-fn statuses(text: &str) -> Result<String, String> {
-    let bad = || "write statuses from 100 to 599, like 200 or 200-299,401".to_owned();
-    let code = |text: &str| text.parse::<u16>().ok().filter(|code| (100..600).contains(code)).ok_or_else(bad);
-    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-    for part in &parts {
-        match part.split_once('-') {
-            Some((from, to)) if code(from.trim())? <= code(to.trim())? => {}
-            Some(_) => return Err(bad()),
-            None => drop(code(part)?),
-        }
-    }
-    Ok(parts.join(",").replace(' ', ""))
-}
-
-fn url(text: &str) -> Result<String, Failure> {
-    let bad = |why: &str| {
-        let shown: String = text.chars().take(80).collect();
-        Failure::usage(format!("--url '{shown}': {why}"))
-            .hint("write it as https://gw.example.net/health or http://{address}/")
-    };
-    let plain = text.trim();
-    if plain.len() > MAX_TEXT || plain.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(bad("it is too long, or has spaces"));
-    }
-    let filled = plain.replace(ADDRESS, "192.0.2.1");
-    let parsed: Result<axum::http::Uri, _> = filled.parse();
-    match parsed {
-        Ok(uri)
-            if matches!(uri.scheme_str(), Some("http" | "https"))
-                && uri.host().is_some_and(|h| !h.is_empty()) =>
-        {
-            Ok(plain.to_owned())
-        }
-        Ok(_) | Err(_) => Err(bad("this is no URL of http or https")),
-    }
 }
 
 /// Whether a probe goes to whatever address its device has.
@@ -130,7 +93,7 @@ pub fn asked(options: ProbeOptions, kind: Kind) -> Result<Option<Probe>, Failure
         insecure,
     } = options;
     let target = target.unwrap_or_default();
-    Ok(match kind {
+    let probe = match kind {
         Kind::Icmp => Some(Probe::Icmp {
             target,
             packets: packets.unwrap_or(PACKETS),
@@ -141,21 +104,32 @@ pub fn asked(options: ProbeOptions, kind: Kind) -> Result<Option<Probe>, Failure
             let port = port.ok_or_else(|| Failure::usage("a tcp check needs a port").hint("add --port N"))?;
             Some(Probe::Tcp { target, port })
         }
-        Kind::Http => {
-            let keyword = keyword.unwrap_or_default();
-            if keyword.len() > MAX_TEXT {
-                return Err(Failure::usage(format!("a keyword has at most {MAX_TEXT} bytes")));
-            }
-            Some(Probe::Http {
-                url: url(at.as_deref().unwrap_or("http://{address}/"))?,
-                status: status.unwrap_or_default(),
-                keyword,
-                redirects: redirects.unwrap_or(REDIRECTS),
-                insecure,
-            })
-        }
+        Kind::Http => Some(Probe::Http {
+            url: at.map_or_else(|| format!("http://{ADDRESS}/"), |url| url.trim().to_owned()),
+            status: status.unwrap_or_default(),
+            keyword: keyword.unwrap_or_default(),
+            redirects: redirects.unwrap_or(REDIRECTS),
+            insecure,
+        }),
         Kind::CheckIn | Kind::Ping | Kind::Contact => None,
-    })
+    };
+    if let Some(probe) = &probe {
+        ::agent::probe::check(&aimed_somewhere(probe)).map_err(|bad| Failure::usage(bad.to_string()))?;
+    }
+    Ok(probe)
+}
+
+/// The probe as it will be once its device has an address.
+fn aimed_somewhere(probe: &Probe) -> Probe {
+    let mut aimed = probe.clone();
+    match &mut aimed {
+        Probe::Icmp { target, .. } | Probe::Tcp { target, .. } if target.is_empty() => {
+            SOME_ADDRESS.clone_into(target);
+        }
+        Probe::Http { url, .. } => *url = url.replace(ADDRESS, SOME_ADDRESS),
+        Probe::Icmp { .. } | Probe::Tcp { .. } => {}
+    }
+    aimed
 }
 
 /// An option of another kind of check is a mistake that would pass unseen.
@@ -188,26 +162,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_and_statuses_are_read_as_people_write_them() {
+    fn shares_are_read_as_people_write_them() {
         assert_eq!(permille("5%"), Ok(50));
         assert_eq!(permille("0.5"), Ok(5));
         assert_eq!(permille("100%"), Ok(1_000));
         for text in ["", "101%", "-1%", "5.25%", "%", "five", "99999999999%"] {
             assert!(permille(text).is_err(), "{text}");
         }
-        assert_eq!(statuses("200-299, 401"), Ok("200-299,401".to_owned()));
-        for text in ["", "99", "600", "299-200", "200-", "ok", "200,,201"] {
-            assert!(statuses(text).is_err(), "{text}");
+    }
+
+    fn none() -> ProbeOptions {
+        ProbeOptions {
+            target: None,
+            port: None,
+            packets: None,
+            warn_loss: None,
+            warn_rtt: None,
+            url: None,
+            status: None,
+            keyword: None,
+            redirects: None,
+            insecure: false,
         }
     }
 
     #[test]
-    fn a_url_is_one_of_http() {
+    fn a_probe_is_one_that_can_be_made() {
         for good in ["http://{address}/", "https://gw.example.net:8443/a?b=c", "http://[2001:db8::7]/"] {
-            assert!(url(good).is_ok(), "{good}");
+            assert!(
+                asked(ProbeOptions { url: Some(good.to_owned()), ..none() }, Kind::Http).is_ok(),
+                "{good}"
+            );
         }
         for bad in ["", "gw.example.net", "ftp://x/", "http://", "http:///x", "http://a b/", "http://a\nb/"] {
-            assert!(url(bad).is_err(), "{bad}");
+            assert!(
+                asked(ProbeOptions { url: Some(bad.to_owned()), ..none() }, Kind::Http).is_err(),
+                "{bad}"
+            );
         }
+        assert!(asked(ProbeOptions { status: Some("299-200".to_owned()), ..none() }, Kind::Http).is_err());
+        let icmp = asked(none(), Kind::Icmp).unwrap().unwrap();
+        assert!(aims_at_address(&icmp));
+        assert!(asked(none(), Kind::Tcp).is_err(), "a port is missing");
+        assert_eq!(asked(none(), Kind::Ping).unwrap(), None);
+    }
+
+    #[test]
+    fn an_option_of_another_kind_is_refused() {
+        let failure = asked(ProbeOptions { port: Some(22), ..none() }, Kind::Icmp).unwrap_err();
+        assert_eq!(failure.message, "--port belongs to tcp, not to icmp");
+        assert!(asked(ProbeOptions { insecure: true, ..none() }, Kind::Ping).is_err());
     }
 }

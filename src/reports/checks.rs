@@ -30,13 +30,17 @@ pub fn record(check: &Check) -> Table {
     table
 }
 
-/// What a check does, in a few words.
+/// What a check does, in a few words; without a target of its own it goes to the device's address.
 #[must_use]
 pub fn target(check: &Check) -> String {
+    let own = check.address.as_deref().unwrap_or_default();
+    let or_own = |target: &str| if target.is_empty() { own.to_owned() } else { target.to_owned() };
     match &check.probe {
-        Some(Probe::Icmp { target, .. }) => target.clone(),
-        Some(Probe::Tcp { target, port }) if target.contains(':') => format!("[{target}]:{port}"),
-        Some(Probe::Tcp { target, port }) => format!("{target}:{port}"),
+        Some(Probe::Icmp { target, .. }) => or_own(target),
+        Some(Probe::Tcp { target, port }) => match or_own(target) {
+            v6 if v6.contains(':') => format!("[{v6}]:{port}"),
+            other => format!("{other}:{port}"),
+        },
         Some(Probe::Http { url, .. }) => url.clone(),
         None => String::new(),
     }

@@ -1,6 +1,7 @@
 //! A report comes in: one transaction takes the readings, the states, the outages, the address, the events.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use agent::report::{CheckIn, CheckResult, MAX_RECORDS, Outcome, Record, Reply, Status, Usage, What};
@@ -25,6 +26,9 @@ const MAX_LOG_ID: usize = 64;
 const MAX_TEXT: usize = 500;
 /// The most bytes kept of a status.
 const MAX_STATUS: usize = 64 * 1024;
+
+/// How often a status is kept in which only numbers changed: its readings are kept each time.
+const STATUS_KEPT_EVERY: Millis = Millis::from_secs(300);
 
 /// Who calls.
 #[derive(Clone, Copy, Debug)]
@@ -95,9 +99,7 @@ pub fn check_in(
         }
     }
     taking.arrived(call, seen_address)?;
-    if acked > caller.acked {
-        agents::acked(tx, caller.device, &call.log, acked)?;
-    }
+    agents::called(tx, &caller, acked)?;
     let config = match &call.config {
         Some(etag) if *etag == caller.etag() => None,
         Some(_) | None => Some(config::of_agent(tx, now_known, &who, &caller)?),
@@ -283,7 +285,10 @@ impl<'a> Taking<'a> {
     fn arrived(&mut self, call: &CheckIn, seen_address: Option<IpAddr>) -> store::Result<()> {
         let (tx, caller) = (self.tx, self.caller);
         if let Some((at, status)) = self.status {
-            agents::set_status(tx, caller.device, at, status)?;
+            let facts = facts(status);
+            if facts != caller.facts || at.since(caller.status_at) >= STATUS_KEPT_EVERY {
+                agents::set_status(tx, caller.device, at, status, facts)?;
+            }
         }
         if caller.health.is_none_or(|h| h.status != check::Status::Ok) && !self.is_repeat() {
             let seen = Seen::single(Outcome::Ok, tx.now);
@@ -329,7 +334,7 @@ impl<'a> Taking<'a> {
             || call.agent.boot_id != caller.boot_id
             || call.agent.started_at != caller.started_at;
         if !(skew_news || moved || restarted || caller.look_at.is_none()) {
-            return agents::called(tx, caller.device);
+            return Ok(());
         }
         let look_at = caller.look_at.unwrap_or_else(|| missed_at(tx.now, self.known.every, self.known.grace));
         let called = Called {
@@ -398,6 +403,17 @@ pub fn told(
         "since": health.since, "message": message});
     events::record(tx, by, Happened::CheckStatus, device.into(), &body)?;
     Ok(())
+}
+
+/// A hash of what seldom changes in a status: what the machine is, and its network.
+fn facts(status: &Status) -> i64 {
+    let mut hasher = DefaultHasher::new();
+    (&status.host_name, &status.os, &status.kernel, &status.address).hash(&mut hasher);
+    (&status.gateways, &status.resolvers).hash(&mut hasher);
+    for interface in &status.interfaces {
+        (&interface.name, &interface.mac, interface.up, &interface.addresses).hash(&mut hasher);
+    }
+    hasher.finish().cast_signed()
 }
 
 fn measured(status: &Status) -> Measured {

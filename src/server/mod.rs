@@ -6,6 +6,7 @@ pub mod http;
 pub mod ingest;
 pub mod jobs;
 pub mod judge;
+pub mod local;
 pub mod ping;
 pub mod routes;
 pub mod secret;
@@ -13,6 +14,123 @@ pub mod start;
 pub mod steps;
 pub mod tick;
 pub mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use agent::probe::Prober;
+use agent::spool::Spool;
+use anyhow::{Context, Result, bail};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::app::App;
+use crate::domain::ids::DeviceId;
+use crate::store::settings;
+use http::Serving;
+use local::Local;
+use routes::Shared;
+use tick::Pulse;
+
+/// How the server is to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Whether a proxy stands before it that encrypts, and whose `X-Forwarded-For` is believed.
+    pub behind_proxy: bool,
+    /// A key and certificate of the operator's; absent: its own, where connections must be encrypted.
+    pub tls: Option<tls::Files>,
+    /// The folder of its data.
+    pub data: PathBuf,
+}
+
+/// A server that listens, and is ready to run.
+pub struct Server {
+    app: App,
+    listener: TcpListener,
+    serving: Serving,
+    pulse: Arc<Pulse>,
+    device: DeviceId,
+    data: PathBuf,
+    url: String,
+}
+
+/// Listens, and makes what the first run needs. Connections are encrypted on every address that is not loopback,
+/// unless a proxy does it.
+///
+/// # Errors
+/// The address cannot be had, the key is wrong, or the database's.
+pub async fn bind(app: App, options: &Options) -> Result<Server> {
+    if options.behind_proxy && options.tls.is_some() {
+        bail!("behind a proxy the proxy encrypts: give either --behind-proxy or a certificate");
+    }
+    let encrypted = options.tls.is_some() || !(options.behind_proxy || options.listen.ip().is_loopback());
+    let files = match &options.tls {
+        Some(given) => given.clone(),
+        None => tls::make_own(&options.data)?,
+    };
+    let tls = if encrypted { Some(TlsAcceptor::from(tls::config(&files)?)) } else { None };
+    let hash = tls::key_hash(&files)?;
+        let listener =
+        TcpListener::bind(options.listen).await.with_context(|| format!("listen on {}", options.listen))?;
+    let at = listener.local_addr().with_context(|| format!("listen on {}", options.listen))?;
+    let url = format!("{}://{at}", if encrypted { "https" } else { "http" });
+    let shown = url.clone();
+    app.store.submit(move |tx| settings::set_server(tx, &hash, &shown)).await?;
+    let device = start::start(&app).await?;
+    let pulse = Arc::new(Pulse::default());
+    let router = routes::routes(Shared { app: app.clone(), pulse: pulse.clone() });
+    let serving = Serving { router, tls, behind_proxy: options.behind_proxy };
+    Ok(Server { app, listener, serving, pulse, device, data: options.data.clone(), url })
+}
+
+impl Server {
+    /// Where it is to be found.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The device that is this machine.
+    #[must_use]
+    pub fn this_machine(&self) -> DeviceId {
+        self.device
+    }
+
+    /// Runs until `stop` turns true: then takes nothing more, finishes what is under way, and commits it.
+    ///
+    /// # Errors
+    /// A part that must not end did, or the last commit failed.
+    pub async fn run(self, stop: watch::Receiver<bool>) -> Result<()> {
+        let Server { app, listener, serving, pulse, device, data, url } = self;
+        tracing::info!(%url, data = %data.display(), "serving");
+        let wake = Arc::new(Notify::new());
+        let agent = agent::run::run(agent::run::Options {
+            clock: app.clock.clone(),
+            spool: Spool::open(&data.join("this-machine.db"))?,
+            link: Local { app: app.clone(), device },
+            prober: Prober::new(),
+            stop: stop.clone(),
+            wake: wake.clone(),
+            server: None,
+            name: "this-machine".to_owned(),
+        });
+        let agent = tokio::spawn(agent);
+        let jobs = tokio::spawn(jobs::run(app.clone(), stop.clone()));
+        let tick = tokio::spawn(tick::run(app.clone(), pulse, wake, stop.clone()));
+        http::serve(listener, serving, stop).await;
+        agent.await.context("the agent inside the server")?.context("the agent inside the server")?;
+        tick.await.context("the server's loop")?;
+        jobs.await.context("the scheduled jobs")?.context("the scheduled jobs")?;
+        start::stopped(&app).await?;
+        tokio::task::spawn_blocking(move || app.store.close()).await.context("close the database")?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -28,8 +28,16 @@ pub struct Caller {
     pub health: Option<Health>,
     /// When it last checked in.
     pub last_check_in_at: Option<Time>,
-    /// How far the log it sends has been taken in.
+    /// The log it sends.
+    pub log: String,
+    /// How far that has been taken in.
     pub acked: u64,
+    /// The log it sent before, where that is another one, and how far it had been taken in.
+    pub left: Option<(String, u64)>,
+    /// When its status was last kept.
+    pub status_at: Time,
+    /// A hash of what seldom changes in that.
+    pub facts: i64,
     /// Its version, as it last said.
     pub version: String,
     /// Its boot, as it last said.
@@ -49,6 +57,20 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The same, as far as `log` has been taken in.
+    fn with_log(self, tx: &Tx, log: &str) -> Result<Caller> {
+        if self.log == log {
+            return Ok(self);
+        }
+        let acked = tx.maybe(
+            "SELECT acked FROM agent_log WHERE device_id = $1 AND log = $2",
+            args![self.device.0, log],
+            |row| row.get::<u64>(0),
+        )?;
+        let left = (!self.log.is_empty()).then(|| (self.log.clone(), self.acked));
+        Ok(Caller { log: log.to_owned(), acked: acked.unwrap_or(0), left, ..self })
+    }
+
     /// Identity of its configuration.
     #[must_use]
     pub fn etag(&self) -> String {
@@ -56,18 +78,26 @@ impl Caller {
     }
 }
 
-const CALLER: &str = "SELECT a.device_id, d.name, a.check_id, h.status, h.run, h.count, h.since, h.last_at, a.last_check_in_at,
-    l.acked, a.version, a.boot_id, a.started_at, a.skew_ms, a.seen_address, a.reported_address, a.look_at, a.config,
-    h.good_at, h.run_since
-    FROM agent a JOIN device d ON d.id = a.device_id LEFT JOIN check_health h ON h.check_id = a.check_id
-    LEFT JOIN agent_log l ON l.device_id = a.device_id AND l.log = $2";
+/// The question for agents, whole with its end at compile time: it is asked at every check-in.
+macro_rules! callers {
+    ($end:literal) => {
+        concat!(
+            "SELECT a.device_id, d.name, a.check_id, h.status, h.run, h.count, h.since, h.last_at,
+             a.last_check_in_at, a.acked, a.version, a.boot_id, a.started_at, a.skew_ms, a.seen_address,
+             a.reported_address, a.look_at, a.config, h.good_at, h.run_since, a.log, a.status_at, a.facts
+             FROM agent a JOIN device d ON d.id = a.device_id LEFT JOIN check_health h ON h.check_id = a.check_id ",
+            $end
+        )
+    };
+}
 
-/// Who calls with that secret, if anybody knows it.
+/// Who calls with that secret, if anybody knows it; as far as the log it sends has been taken in.
 ///
 /// # Errors
 /// The database's.
 pub fn caller(tx: &Tx, secret_hash: &[u8; 32], log: &str) -> Result<Option<Caller>> {
-    tx.maybe(&format!("{CALLER} WHERE a.secret_hash = $1"), args![secret_hash.as_slice(), log], row_caller)
+    let found = tx.maybe(callers!("WHERE a.secret_hash = $1"), args![secret_hash.as_slice()], row_caller)?;
+    found.map(|caller| caller.with_log(tx, log)).transpose()
 }
 
 /// The agent of that device, if it has one.
@@ -75,7 +105,8 @@ pub fn caller(tx: &Tx, secret_hash: &[u8; 32], log: &str) -> Result<Option<Calle
 /// # Errors
 /// The database's.
 pub fn of_device(tx: &Tx, device: DeviceId, log: &str) -> Result<Option<Caller>> {
-    tx.maybe(&format!("{CALLER} WHERE a.device_id = $1"), args![device.0, log], row_caller)
+    let found = tx.maybe(callers!("WHERE a.device_id = $1"), args![device.0], row_caller)?;
+    found.map(|caller| caller.with_log(tx, log)).transpose()
 }
 
 /// The agents whose check-ins are to be looked at by `now`.
@@ -83,11 +114,7 @@ pub fn of_device(tx: &Tx, device: DeviceId, log: &str) -> Result<Option<Caller>>
 /// # Errors
 /// The database's.
 pub fn due(tx: &Tx, now: Time, limit: u32) -> Result<Vec<Caller>> {
-    tx.all(
-        &format!("{CALLER} WHERE a.look_at <= $1 ORDER BY a.look_at LIMIT {limit}"),
-        args![now, ""],
-        row_caller,
-    )
+    tx.all(callers!("WHERE a.look_at <= $1 ORDER BY a.look_at LIMIT $2"), args![now, limit], row_caller)
 }
 
 /// When the next agent is to be looked at.
@@ -133,16 +160,31 @@ pub struct Called<'a> {
     pub reported_address: Option<&'a str>,
 }
 
-/// Writes down that an agent checked in now.
+/// Writes down that an agent checked in now, and moves the high-water mark of its log.
 ///
 /// # Errors
 /// The database's.
-pub fn called(tx: &WriteTx, device: DeviceId) -> Result<()> {
-    tx.run("UPDATE agent SET last_check_in_at = $2 WHERE device_id = $1", args![device.0, tx.now])?;
+pub fn called(tx: &WriteTx, caller: &Caller, acked: u64) -> Result<()> {
+    let device = caller.device.0;
+    if let Some((log, before)) = &caller.left {
+        tx.run(
+            "INSERT INTO agent_log (device_id, log, acked) VALUES ($1, $2, $3)
+             ON CONFLICT (device_id, log) DO UPDATE SET acked = excluded.acked",
+            args![device, log, before],
+        )?;
+        tx.run("DELETE FROM agent_log WHERE device_id = $1 AND log = $2", args![device, caller.log])?;
+        tx.run("UPDATE agent SET log = $2 WHERE device_id = $1", args![device, caller.log])?;
+    } else if caller.last_check_in_at.is_none() {
+        tx.run("UPDATE agent SET log = $2 WHERE device_id = $1", args![device, caller.log])?;
+    }
+    tx.run(
+        "UPDATE agent SET last_check_in_at = $2, acked = $3 WHERE device_id = $1",
+        args![device, tx.now, acked],
+    )?;
     Ok(())
 }
 
-/// Writes down that an agent checked in now, and is another one than before in some way.
+/// Writes down that an agent is another one than before in some way.
 ///
 /// # Errors
 /// The database's.
@@ -153,11 +195,10 @@ pub fn called_changed(
     look_at: Option<Time>,
 ) -> Result<()> {
     tx.run(
-        "UPDATE agent SET last_check_in_at = $2, version = $3, boot_id = $4, started_at = $5, skew_ms = $6,
-         seen_address = $7, reported_address = $8, look_at = $9 WHERE device_id = $1",
+        "UPDATE agent SET version = $2, boot_id = $3, started_at = $4, skew_ms = $5, seen_address = $6,
+         reported_address = $7, look_at = $8 WHERE device_id = $1",
         args![
             device.0,
-            tx.now,
             called.version,
             called.boot_id,
             called.started_at,
@@ -170,24 +211,11 @@ pub fn called_changed(
     Ok(())
 }
 
-/// Moves the high-water mark of a log.
+/// Keeps the newest status; `facts`: a hash of what seldom changes in it.
 ///
 /// # Errors
 /// The database's.
-pub fn acked(tx: &WriteTx, device: DeviceId, log: &str, seq: u64) -> Result<()> {
-    tx.run(
-        "INSERT INTO agent_log (device_id, log, acked) VALUES ($1, $2, $3)
-         ON CONFLICT (device_id, log) DO UPDATE SET acked = excluded.acked",
-        args![device.0, log, i64::try_from(seq).unwrap_or(i64::MAX)],
-    )?;
-    Ok(())
-}
-
-/// Keeps the newest status.
-///
-/// # Errors
-/// The database's.
-pub fn set_status(tx: &WriteTx, device: DeviceId, at: Time, status: &Status) -> Result<()> {
+pub fn set_status(tx: &WriteTx, device: DeviceId, at: Time, status: &Status, facts: i64) -> Result<()> {
     let text = serde_json::to_string(status).map_err(|e| Error::Other(format!("a status: {e}")))?;
     tx.run(
         "INSERT INTO agent_status (device_id, at, status) VALUES ($1, $2, $3)
@@ -195,6 +223,7 @@ pub fn set_status(tx: &WriteTx, device: DeviceId, at: Time, status: &Status) -> 
          WHERE excluded.at >= agent_status.at",
         args![device.0, at, text],
     )?;
+    tx.run("UPDATE agent SET status_at = $2, facts = $3 WHERE device_id = $1", args![device.0, at, facts])?;
     Ok(())
 }
 
@@ -317,7 +346,11 @@ fn row_caller(row: &Row) -> Result<Caller> {
         check: CheckId(row.get(2)?),
         health,
         last_check_in_at: row.get(8)?,
-        acked: u64::try_from(row.get::<Option<i64>>(9)?.unwrap_or(0)).unwrap_or(0),
+        acked: row.get(9)?,
+        log: row.get(20)?,
+        left: None,
+        status_at: row.get(21)?,
+        facts: row.get(22)?,
         version: row.get(10)?,
         boot_id: row.get(11)?,
         started_at: row.get(12)?,

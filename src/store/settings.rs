@@ -152,18 +152,27 @@ pub fn set_this_machine(tx: &WriteTx, device: DeviceId) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn key_hash(tx: &Tx) -> Result<Option<[u8; 32]>> {
-    let hash = tx.maybe("SELECT hash FROM key_hash WHERE id = 1", args![], |row| row.get::<Vec<u8>>(0))?;
+    let hash = tx.maybe("SELECT key_hash FROM server WHERE id = 1", args![], |row| row.get::<Vec<u8>>(0))?;
     Ok(hash.and_then(|hash| hash.try_into().ok()))
 }
 
-/// Says what agents know the server's key by.
+/// Where the server listened last.
 ///
 /// # Errors
 /// The database's.
-pub fn set_key_hash(tx: &WriteTx, hash: &[u8; 32]) -> Result<()> {
+pub fn url(tx: &Tx) -> Result<Option<String>> {
+    tx.maybe("SELECT url FROM server WHERE id = 1", args![], |row| row.get(0))
+}
+
+/// Says what agents know the server's key by, and where it listens.
+///
+/// # Errors
+/// The database's.
+pub fn set_server(tx: &WriteTx, key_hash: &[u8; 32], url: &str) -> Result<()> {
     tx.run(
-        "INSERT INTO key_hash (id, hash) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET hash = excluded.hash",
-        args![hash.as_slice()],
+        "INSERT INTO server (id, key_hash, url) VALUES (1, $1, $2)
+         ON CONFLICT (id) DO UPDATE SET key_hash = excluded.key_hash, url = excluded.url",
+        args![key_hash.as_slice(), url],
     )?;
     Ok(())
 }

@@ -12,10 +12,11 @@ CREATE TABLE mark (
     value  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- SHA-256 of the public key that the server shows: what a join token carries.
-CREATE TABLE key_hash (
-    id    INTEGER PRIMARY KEY CHECK (id = 1),
-    hash  BLOB NOT NULL
+-- What join tokens carry and tell: SHA-256 of the public key that the server shows, and where it listened last.
+CREATE TABLE server (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    key_hash  BLOB NOT NULL,
+    url       TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE site (
@@ -62,12 +63,18 @@ CREATE INDEX device_parent_back ON device_parent (parent_id);
 
 -- Who reports for a device. The secret is random, 256 bits: its SHA-256 says nothing about it.
 -- config: the version of the configuration at which its own last changed.
+-- log, acked: the agent's database, and how far it has been taken in.
+-- status_at, facts: when its status was last kept, and a hash of what seldom changes in it.
 -- look_at: when to look whether the check-in came. It is moved when it is reached, not at every check-in.
 CREATE TABLE agent (
     device_id         INTEGER PRIMARY KEY REFERENCES device (id) ON DELETE CASCADE,
     secret_hash       BLOB UNIQUE,
     check_id          INTEGER NOT NULL,
     config            INTEGER NOT NULL DEFAULT 0,
+    log               TEXT NOT NULL DEFAULT '',
+    acked             INTEGER NOT NULL DEFAULT 0,
+    status_at         INTEGER NOT NULL DEFAULT 0,
+    facts             INTEGER NOT NULL DEFAULT 0,
     joined_at         INTEGER NOT NULL,
     version           TEXT NOT NULL DEFAULT '',
     boot_id           TEXT NOT NULL DEFAULT '',
@@ -80,14 +87,14 @@ CREATE TABLE agent (
 ) STRICT;
 CREATE INDEX agent_look ON agent (look_at) WHERE look_at IS NOT NULL;
 
--- The newest status an agent sent, as it sent it.
+-- The newest status that was kept: at once when the network changed there, else now and then.
 CREATE TABLE agent_status (
     device_id  INTEGER PRIMARY KEY REFERENCES device (id) ON DELETE CASCADE,
     at         INTEGER NOT NULL,
     status     TEXT NOT NULL
 ) STRICT;
 
--- How far each agent database has been taken in: one high-water mark for each (device, log).
+-- How far the databases were taken in that an agent had before its present one.
 CREATE TABLE agent_log (
     device_id  INTEGER NOT NULL REFERENCES device (id) ON DELETE CASCADE,
     log        TEXT NOT NULL,
