@@ -448,3 +448,6 @@ impl Class {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
