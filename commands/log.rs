@@ -3,7 +3,10 @@
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 
 use crate::failure::Failure;
 
@@ -21,16 +24,20 @@ pub enum LogFormat {
 pub fn start(filter: Option<&str>, usual: &str, format: LogFormat, colour: bool) -> Result<(), Failure> {
     let variable = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
     let wanted = filter.or(variable.as_deref()).unwrap_or(usual);
-    let filter = EnvFilter::try_new(wanted).map_err(|e| {
+    let filter: Targets = wanted.parse().map_err(|e| {
         Failure::usage(format!("the log filter '{wanted}' is none: {e}"))
             .hint("write a level (error, warn, info, debug, trace), or target=level with commas between them")
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = fmt::layer().with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => {
-            log.with_ansi(colour && std::io::stderr().is_terminal()).with_target(false).try_init()
+            let colour = colour && std::io::stderr().is_terminal();
+            let log = log.with_ansi(colour).with_target(false).with_filter(filter);
+            tracing_subscriber::registry().with(log).try_init()
         }
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Json => {
+            tracing_subscriber::registry().with(log.json().flatten_event(true).with_filter(filter)).try_init()
+        }
     };
     started.map_err(|e| Failure::failed(format!("start the log: {e}")))
 }
