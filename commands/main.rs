@@ -97,7 +97,7 @@ impl Noun {
     /// What is logged where nobody says: what runs long tells what matters.
     fn usual_log(&self) -> &'static str {
         match self {
-            Noun::Serve(_) | Noun::Agent(agent::AgentVerb::Run) => "info",
+            Noun::Serve(_) | Noun::Agent(agent::AgentVerb::Run) => "info,tokio_cron_scheduler=warn",
             _ => "warn",
         }
     }

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::data::Context;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::output::{Output, put};
 
 /// Watch: take reports in, make the checks, open the tickets, until stopped
@@ -76,7 +76,11 @@ impl ServeOptions {
                 }
                 stop.send_replace(true);
             });
-            put(&format!("listening on {}\n{}", server.url(), welcome(context, only)))?;
+            match put(&format!("listening on {}\n{}", server.url(), welcome(context, only))) {
+                // That nobody reads it is no reason to stop.
+                Err(failure) if failure.code == Code::NobodyReads => {}
+                other => other?,
+            }
             server.run(stopped).await?;
             Ok(Output::Nothing)
         })
@@ -106,7 +110,8 @@ fn welcome(context: &Context, first: bool) -> String {
     text.push_str("this machine is watched: see `lineman device list`; stop with Ctrl-C\n");
     let status = Facts::new().status(None);
     let mut offers = String::new();
-    let numbered = |name: &str, at: usize| if at == 0 { name.to_owned() } else { format!("{name}-{}", at + 1) };
+    let numbered =
+        |name: &str, at: usize| if at == 0 { name.to_owned() } else { format!("{name}-{}", at + 1) };
     for (at, gateway) in status.gateways.iter().enumerate() {
         offers.push_str(&offer(&numbered("gateway", at), &gateway.to_string()));
     }

@@ -40,7 +40,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         within: &["src", "agent/src", "schedules/src", "exports/src"],
-        except: &[],
+        except: &["src/store/tests", "agent/src/spool/tests.rs"],
         words: &["println!", "eprintln!", "print!(", "process::exit"],
         because: "printing and exit are the work of commands",
     },
@@ -69,7 +69,7 @@ fn no_room_reaches_into_another() {
             let text = fs::read_to_string(&file).unwrap();
             for (number, line) in text.lines().enumerate() {
                 let code = line.split("//").next().unwrap_or_default();
-                if let Some(word) = rule.words.iter().find(|word| code.contains(**word)) {
+                if let Some(word) = rule.words.iter().find(|word| stands_in(code, word)) {
                     broken.push(format!("{}:{}: '{word}': {}", file.display(), number + 1, rule.because));
                 }
             }
@@ -94,6 +94,16 @@ fn no_file_is_too_long_and_each_says_what_it_is() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Whether a word stands in a line as a word of its own.
+fn stands_in(line: &str, word: &str) -> bool {
+    let inner = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back().is_some_and(inner) && word.starts_with(inner);
+        let after = line[at + word.len()..].chars().next().is_some_and(inner) && word.ends_with(inner);
+        !before && !after
+    })
 }
 
 fn files(room: &Path) -> Vec<PathBuf> {

@@ -39,7 +39,7 @@ pub enum LinkError {
     /// 401: the server does not know the secret.
     #[error("{0}")]
     Unauthorized(String),
-    /// 410: the server has forgotten the device.
+    /// 409 or 410: the server has forgotten the device, or the join token was used.
     #[error("{0}")]
     Gone(String),
     /// 400: the server cannot take what was sent.
@@ -169,7 +169,7 @@ impl Http {
         };
         match status.as_u16() {
             401 => LinkError::Unauthorized(error),
-            410 => LinkError::Gone(error),
+            409 | 410 => LinkError::Gone(error),
             400 => LinkError::Bad { seq, error },
             429 | 503 => LinkError::Busy { retry_after, error },
             300..400 => {

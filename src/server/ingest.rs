@@ -54,7 +54,7 @@ pub enum Refused {
 /// The database's.
 pub fn check_in(
     tx: &WriteTx,
-    now_known: &Snapshot,
+    known: &Snapshot,
     who: Credential,
     call: &CheckIn,
     seen_address: Option<IpAddr>,
@@ -67,6 +67,9 @@ pub fn check_in(
         Credential::Local(device) => agents::of_device(tx, *device, &call.log)?,
     };
     let Some(caller) = caller else { return Ok(Err(Refused::Unknown)) };
+    // Its configuration may be newer than what this server last looked at: what it is sent must be what its etag says.
+    let newer = if caller.config > known.config_version { Some(Snapshot::load(tx)?) } else { None };
+    let known = newer.as_ref().unwrap_or(known);
     let local = matches!(who, Credential::Local(_));
     let checks = match checks_of(tx, call, &caller, local)? {
         Ok(checks) => checks,
@@ -74,7 +77,7 @@ pub fn check_in(
     };
     let mut taking = Taking {
         tx,
-        known: now_known,
+        known,
         by: Actor::Agent(caller.name.clone()),
         checks,
         dating: Dating {
@@ -102,7 +105,7 @@ pub fn check_in(
     agents::called(tx, &caller, acked)?;
     let config = match &call.config {
         Some(etag) if *etag == caller.etag() => None,
-        Some(_) | None => Some(config::of_agent(tx, now_known, &who, &caller)?),
+        Some(_) | None => Some(config::of_agent(tx, known, &who, &caller)?),
     };
     Ok(Ok(Reply { acked, server_time: tx.now, config, next_in_ms: Millis::ZERO }))
 }
@@ -333,10 +336,12 @@ impl<'a> Taking<'a> {
         let restarted = call.agent.version != caller.version
             || call.agent.boot_id != caller.boot_id
             || call.agent.started_at != caller.started_at;
-        if !(skew_news || moved || restarted || caller.look_at.is_none()) {
+        let missed = missed_at(tx.now, self.known.every, self.known.grace);
+        let look_sooner = caller.look_at.is_none_or(|at| at > missed);
+        if !(skew_news || moved || restarted || look_sooner) {
             return Ok(());
         }
-        let look_at = caller.look_at.unwrap_or_else(|| missed_at(tx.now, self.known.every, self.known.grace));
+        let look_at = caller.look_at.map_or(missed, |at| at.min(missed));
         let called = Called {
             version: cut(&call.agent.version),
             boot_id: cut(&call.agent.boot_id),

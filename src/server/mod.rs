@@ -74,7 +74,7 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
     };
     let tls = if encrypted { Some(TlsAcceptor::from(tls::config(&files)?)) } else { None };
     let hash = tls::key_hash(&files)?;
-        let listener =
+    let listener =
         TcpListener::bind(options.listen).await.with_context(|| format!("listen on {}", options.listen))?;
     let at = listener.local_addr().with_context(|| format!("listen on {}", options.listen))?;
     let url = format!("{}://{at}", if encrypted { "https" } else { "http" });

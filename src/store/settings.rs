@@ -26,7 +26,7 @@ pub fn set_keys(tx: &Tx) -> Result<Vec<String>> {
     tx.all("SELECT key FROM setting ORDER BY key", args![], |row| row.get(0))
 }
 
-/// Sets one. What follows the settings is looked at anew: agents get their configuration, deadlines are counted again.
+/// Sets one. Agents get it with their next check-in; until then each is waited for as before.
 ///
 /// # Errors
 /// There is no such setting, the value is none of its kind or out of bounds, or the database's.
@@ -39,7 +39,6 @@ pub fn set(tx: &WriteTx, key: &str, value: &str, by: &Actor) -> Result<()> {
         args![key, value.as_str()],
     )?;
     if before != value {
-        tx.run("UPDATE agent SET look_at = $1 WHERE look_at IS NOT NULL", args![tx.now])?;
         config_changed(tx, Whose::All)?;
         let body = json!({"key": key, "from": before, "to": value});
         events::record(tx, by, Kind::SettingChanged, About::default(), &body)?;
