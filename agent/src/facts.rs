@@ -24,6 +24,9 @@ compile_error!("lineman's agent reads its facts from Linux: another system needs
 /// The most interfaces that are told, addresses of each, disks, gateways and resolvers.
 const MOST: usize = 128;
 
+/// A port for asking the routing table: nothing is sent there.
+const DISCARD: u16 = 9;
+
 /// Reads what this machine is. Keeps what does not change, and what differences are taken from.
 #[derive(Debug)]
 pub struct Facts {
@@ -49,16 +52,19 @@ impl Facts {
         Facts { os: os_name(&release), kernel: line_of("/proc/sys/kernel/osrelease"), cpu: cpu_time() }
     }
 
-    /// What the machine is like now. `server`: where the server is, to tell which address leads there. What cannot be
-    /// read is empty. The processor's use is that since the last call.
+    /// What the machine is like now. `server`: where the server is, to tell which address leads there; where that is
+    /// not known, the one that leads to the gateway is told. What cannot be read is empty. The processor's use is that
+    /// since the last call.
     pub fn status(&mut self, server: Option<SocketAddr>) -> Status {
+        let gateways = gateways();
+        let towards = server.or_else(|| gateways.first().map(|&gateway| (gateway, DISCARD).into()));
         Status {
             host_name: host_name(),
             os: self.os.clone(),
             kernel: self.kernel.clone(),
-            address: server.and_then(address_towards),
+            address: towards.and_then(address_towards),
             interfaces: interfaces(),
-            gateways: gateways(),
+            gateways,
             resolvers: resolvers(&std::fs::read("/etc/resolv.conf").unwrap_or_default()),
             uptime_ms: uptime(),
             cpu_permille: self.cpu_permille(),

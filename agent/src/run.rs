@@ -2,6 +2,7 @@
 //! enough; nothing polls.
 
 mod steady;
+mod thin;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -72,6 +73,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .max_blocking_threads(4)
         .thread_keep_alive(Duration::from_secs(1))
         .thread_stack_size(512 * 1024)
+        .on_thread_park(thin::on_park)
         .build()
 }
 
@@ -89,7 +91,7 @@ pub async fn run_device(dir: &Path, clock: Clock, stop: watch::Receiver<bool>) -
     let identity = spool.identity().ok_or_else(not_joined)?.clone();
     let link = Http::new(&identity.server, &identity.secret, identity.pin)?;
     tracing::info!(server = %identity.server, device = %identity.name, "the agent starts");
-    run(Options {
+    let options = Options {
         clock,
         spool,
         link,
@@ -98,8 +100,8 @@ pub async fn run_device(dir: &Path, clock: Clock, stop: watch::Receiver<bool>) -
         wake: Arc::new(Notify::new()),
         server: None,
         name: identity.name,
-    })
-    .await
+    };
+    drive(options, Process::Own).await
 }
 
 /// Runs an agent until it is stopped: then it finishes the call under way, marks the stop, and returns.
@@ -107,7 +109,19 @@ pub async fn run_device(dir: &Path, clock: Clock, stop: watch::Receiver<bool>) -
 /// # Errors
 /// Where its database is damaged or cannot be read. All else is met and told.
 pub async fn run<L: Link>(options: Options<L>) -> Result<(), Error> {
+    drive(options, Process::Shared).await
+}
+
+/// Whether the agent is alone in its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Process {
+    Own,
+    Shared,
+}
+
+async fn drive<L: Link>(options: Options<L>, process: Process) -> Result<(), Error> {
     let mut agent = Agent::start(options)?;
+    let mut is_thin = false;
     loop {
         let now = agent.steady.now();
         let worked = agent.turn(now)?;
@@ -116,6 +130,11 @@ pub async fn run<L: Link>(options: Options<L>) -> Result<(), Error> {
         }
         if !worked && agent.is_idle() {
             agent.mark_idle(now);
+        }
+        is_thin &= !worked;
+        if process == Process::Own && !is_thin && agent.is_idle() && agent.sleep() >= thin::WORTH_IT {
+            thin::give_back_when_parked();
+            is_thin = true;
         }
         let event = agent.wait().await;
         let Some(event) = event else { break };
