@@ -1,5 +1,6 @@
 //! One test binary over the real program: its rules, its words, and real processes where processes matter.
 
+mod bad_input;
 mod durability;
 mod harness;
 mod house;
