@@ -135,7 +135,6 @@ fn unit(binary: &Path, data: &Path, flags: &str) -> String {
     format!(
         "[Unit]
 Description=lineman server
-Documentation=man:lineman(1)
 Wants=network-online.target
 After=network-online.target
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use agent::JoinToken;
@@ -84,15 +85,24 @@ fn a_database_that_is_none_is_left_alone() {
     let world = World::real();
     world.ok(&["site", "add", "north"]);
     let path = world.database();
+    let whole = Command::new("sqlite3")
+        .arg(&path)
+        .arg("PRAGMA wal_checkpoint(TRUNCATE)")
+        .output()
+        .expect("sqlite3 runs");
+    assert!(whole.status.success());
     let good = fs::read(&path).expect("the database");
     let mut newer = good.clone();
     newer[60..64].copy_from_slice(&999_u32.to_be_bytes());
-    for (bytes, said) in [(newer, "newer lineman"), (vec![7; 40_000], "not a database"), (good[..5000].to_vec(), "damaged")] {
+    for (bytes, said) in
+        [(newer, "newer lineman"), (vec![7; 40_000], "not a database"), (good[..5000].to_vec(), "damaged")]
+    {
         for end in ["-wal", "-shm"] {
             drop(fs::remove_file(format!("{}{end}", path.display())));
         }
         fs::write(&path, &bytes).expect("the file");
-        for args in [&["site", "list"][..], &["site", "add", "south"], &["serve", "--listen", "127.0.0.1:0"]] {
+        for args in [&["site", "list"][..], &["site", "add", "south"], &["serve", "--listen", "127.0.0.1:0"]]
+        {
             let error = world.fails(1, args);
             assert!(error.contains("lineman.db") && error.contains("hint: "), "{error}");
             assert!(error.contains(said), "{said}: {error}");
@@ -137,7 +147,10 @@ fn secret_of(world: &World, address: &str, name: &str) -> String {
     assert!(again.starts_with("HTTP/1.1 409") && again.contains("used already"), "{again}");
     let json = first.split("\r\n\r\n").nth(1).expect("a body");
     let json = &json[json.find('{').expect("an object")..=json.rfind('}').expect("an object")];
-    serde_json::from_str::<serde_json::Value>(json).expect("JSON")["secret"].as_str().expect("a secret").to_owned()
+    serde_json::from_str::<serde_json::Value>(json).expect("JSON")["secret"]
+        .as_str()
+        .expect("a secret")
+        .to_owned()
 }
 
 #[test]
@@ -170,7 +183,13 @@ fn what_a_device_sends_wrongly_is_refused_and_the_server_lives_on() {
         (path, auth.clone(), unordered.into(), "400", "must rise"),
         (path, auth.clone(), result.into_bytes(), "400", "not run by the agent of 'box'"),
         (path, String::new(), b"{}".to_vec(), "401", "Bearer"),
-        (path, "Authorization: Bearer lms_wrong\r\n".into(), br#"{"sent_at":1,"log":"a"}"#.to_vec(), "401", "join again"),
+        (
+            path,
+            "Authorization: Bearer lms_wrong\r\n".into(),
+            br#"{"sent_at":1,"log":"a"}"#.to_vec(),
+            "401",
+            "join again",
+        ),
         ("/api/agent/join", String::new(), b"{\"token\":\"lmj_x\"}".to_vec(), "401", "opens nothing"),
         ("/api/agent/join", String::new(), b"{}".to_vec(), "400", "token"),
         ("/ping/nobody", String::new(), Vec::new(), "404", "ping key"),
@@ -185,8 +204,14 @@ fn what_a_device_sends_wrongly_is_refused_and_the_server_lives_on() {
         assert!(answer.contains(said), "{said}: {answer}");
     }
     assert!(raw(&address, b"\x16\x03\x01 garbage\r\n\r\n").contains("400"));
-    assert!(raw(&address, b"GET /api/agent/check-in HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").contains("405"));
-    assert!(raw(&address, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").contains("\"status\":\"ok\""));
+    assert!(
+        raw(&address, b"GET /api/agent/check-in HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .contains("405")
+    );
+    assert!(
+        raw(&address, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .contains("\"status\":\"ok\"")
+    );
     assert_eq!(world.json(&["device", "show", "box"])["state"], "up");
     let log = fs::read_to_string(world.path("log")).expect("the log");
     assert!(!log.contains(&secret) && !log.contains("lmj_"), "no secret is logged");

@@ -20,7 +20,8 @@ const BETWEEN: u64 = 200;
 fn check_in_for_ever(url: &str, token: &str, stop: &AtomicBool, answered: &AtomicU64) -> (i64, u64) {
     let http = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).build().new_agent();
     let body = serde_json::json!({ "token": token }).to_string();
-    let joined = http.post(format!("{url}/api/agent/join")).send(&body).expect("it joins").body_mut().read_to_vec();
+    let joined =
+        http.post(format!("{url}/api/agent/join")).send(&body).expect("it joins").body_mut().read_to_vec();
     let joined: Joined = serde_json::from_slice(&joined.expect("an answer")).expect("an identity");
     let clock = Clock::system();
     let (mut acked, mut seq) = (0, 0);
@@ -94,7 +95,11 @@ fn every_acknowledged_record_is_there_once_over_twenty_kills() {
                  JOIN checks c ON c.id = r.check_id WHERE c.device_id = {device} AND c.kind = 'check-in' AND seq <= {acked}"
             ),
         );
-        assert_eq!(counted, format!("{acked} {acked} 1"), "device {device}: rows, different numbers, the first");
+        assert_eq!(
+            counted,
+            format!("{acked} {acked} 1"),
+            "device {device}: rows, different numbers, the first"
+        );
     }
     assert_eq!(server.stop(), Some(0));
 }

@@ -4,4 +4,6 @@ mod bad_input;
 mod durability;
 mod harness;
 mod house;
+mod lists;
 mod main_job;
+mod serve;

@@ -43,7 +43,10 @@ fn an_agent_that_dies_gets_one_ticket_which_stands_down_and_is_reopened() {
     agent.kill();
     world.turn_until("a ticket", 10_000, || world.json(&["ticket", "list"]) != Value::Array(vec![]));
     let ticket = one_ticket(&world);
-    assert_eq!((&ticket["state"], &ticket["priority"], &ticket["device"]), (&"open".into(), &"P3".into(), &"box".into()));
+    assert_eq!(
+        (&ticket["state"], &ticket["priority"], &ticket["device"]),
+        (&"open".into(), &"P3".into(), &"box".into())
+    );
     assert!(world.ok(&["ticket", "explain", "1"]).contains("the device is down"));
 
     let agent = world.agent("box");
@@ -52,7 +55,10 @@ fn an_agent_that_dies_gets_one_ticket_which_stands_down_and_is_reopened() {
 
     agent.kill();
     world.turn_until("the relapse", 10_000, || one_ticket(&world)["state"] == "open");
-    assert_eq!((&one_ticket(&world)["recurrences"], &one_ticket(&world)["priority"]), (&1.into(), &"P3".into()));
+    assert_eq!(
+        (&one_ticket(&world)["recurrences"], &one_ticket(&world)["priority"]),
+        (&1.into(), &"P3".into())
+    );
 
     let agent = world.agent("box");
     world.turn_until("the ticket to resolve itself", 40_000, || one_ticket(&world)["state"] == "resolved");
@@ -120,7 +126,10 @@ fn agents_keep_what_they_saw_while_the_server_was_away() {
         "SELECT count(*) FROM (SELECT check_id, count(*) n, count(DISTINCT seq) d FROM reading GROUP BY check_id) WHERE n <> d",
     );
     assert_eq!(missing, "0", "no record is there twice");
-    let future = sqlite(&world.database(), &format!("SELECT count(*) FROM reading WHERE at < {START} OR at > {}", world.now()));
+    let future = sqlite(
+        &world.database(),
+        &format!("SELECT count(*) FROM reading WHERE at < {START} OR at > {}", world.now()),
+    );
     assert_eq!(future, "0", "each reading has its true time");
     for agent in agents {
         assert_eq!(agent.stop(), Some(0));

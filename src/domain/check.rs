@@ -4,7 +4,7 @@
 //! `good_results` good results in a row. A status is a pure function of the one before and one result.
 
 use agent::report::Outcome;
-use schedules::Time;
+use schedules::{Millis, Time};
 
 use crate::domain::named;
 
@@ -116,6 +116,13 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// A call that arrives at `now`, which is news even in the very moment in which it was missed.
+    #[must_use]
+    pub fn call(outcome: Outcome, before: Option<Health>, now: Time) -> Seen {
+        let at = before.map_or(now, |before| now.max(before.last_at + Millis(1)));
+        Seen::single(outcome, at)
+    }
+
     /// A result that nobody counted.
     #[must_use]
     pub fn single(outcome: Outcome, at: Time) -> Seen {

@@ -294,7 +294,7 @@ impl<'a> Taking<'a> {
             }
         }
         if caller.health.is_none_or(|h| h.status != check::Status::Ok) && !self.is_repeat() {
-            let seen = Seen::single(Outcome::Ok, tx.now);
+            let seen = Seen::call(Outcome::Ok, caller.health, tx.now);
             let health = check::observe(caller.health, seen, self.known.limits);
             checks::set_health(tx, caller.check, &health, None)?;
             let before = caller.health.map_or(check::Status::Unknown, |h| h.status);

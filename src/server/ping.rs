@@ -70,7 +70,7 @@ pub fn ping(tx: &WriteTx, known: &Snapshot, key: &str, signal: Signal, body: &st
         Signal::Fail(code) => format!("it said that it failed ({code}) {body}"),
         Signal::Success | Signal::Start | Signal::Log => body.to_owned(),
     };
-    take(tx, known, &check, Seen::single(outcome, tx.now), message.trim(), &by)?;
+    take(tx, known, &check, Seen::call(outcome, check.health, tx.now), message.trim(), &by)?;
     Ok(true)
 }
 
@@ -80,7 +80,7 @@ pub fn ping(tx: &WriteTx, known: &Snapshot, key: &str, signal: Signal, body: &st
 /// The database's.
 pub fn missed(tx: &WriteTx, known: &Snapshot, check: &Check) -> store::Result<()> {
     checks::set_due(tx, check.id, None)?;
-    let seen = Seen::single(Outcome::Fail, tx.now);
+    let seen = Seen::call(Outcome::Fail, check.health, tx.now);
     take(tx, known, check, seen, "no ping came in time", &Actor::System)
 }
 
@@ -89,7 +89,11 @@ pub fn missed(tx: &WriteTx, known: &Snapshot, check: &Check) -> store::Result<()
 pub fn next_due(check: &Check, known: &Snapshot, now: Time) -> Option<Time> {
     let cadence: Cadence = check.cadence.as_deref()?.parse().ok()?;
     let grace = check.timeout.unwrap_or(known.grace);
-    Some(cadence.next(now, 0)).filter(|next| *next < Time::MAX).map(|next| next + grace)
+    let next = match &cadence {
+        Cadence::Every(span) => now + *span,
+        Cadence::Cron(line) => line.next(now)?,
+    };
+    Some(next + grace)
 }
 
 fn take(

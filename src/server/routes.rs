@@ -217,7 +217,7 @@ struct Health {
     status: &'static str,
     now: Time,
     earliest_deadline: Option<Time>,
-    looked_at: Time,
+    looked_at: Option<Time>,
     writer_lag_ms: u64,
 }
 
@@ -225,7 +225,8 @@ async fn health(State(shared): State<Shared>) -> Response {
     let now = shared.app.clock.now();
     let looked_at = shared.pulse.looked_at();
     let lag = shared.app.store.lag();
-    let stuck = (!shared.app.clock.is_turned() && now.since(looked_at) > STUCK_AFTER)
+    let asleep = looked_at.is_some_and(|at| now.since(at) > STUCK_AFTER);
+    let stuck = (!shared.app.clock.is_turned() && asleep)
         || lag.as_millis() > u128::from(STUCK_AFTER.0.unsigned_abs());
     let health = Health {
         status: if stuck { "stuck" } else { "ok" },

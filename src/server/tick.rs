@@ -24,7 +24,7 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 pub struct Pulse {
     /// The earliest deadline, in milliseconds since 1970; 0: none is known.
     deadline: AtomicI64,
-    /// When it last went round.
+    /// When it last went round, in milliseconds since 1970; 0: not yet.
     looked_at: AtomicI64,
 }
 
@@ -38,10 +38,13 @@ impl Pulse {
         }
     }
 
-    /// When the loop last went round.
+    /// When the loop last went round; nothing before it did the first time.
     #[must_use]
-    pub fn looked_at(&self) -> Time {
-        Time(self.looked_at.load(Ordering::Relaxed))
+    pub fn looked_at(&self) -> Option<Time> {
+        match self.looked_at.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(Time(at)),
+        }
     }
 }
 

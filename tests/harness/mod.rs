@@ -127,9 +127,15 @@ impl World {
     /// Makes a device and joins an agent as it, with its data in a folder of that name.
     #[track_caller]
     pub fn join(&self, server: &Process<'_>, device: &str) {
+        self.join_at(&server.url(), device);
+    }
+
+    /// The same, at a server that is reached under `url`.
+    #[track_caller]
+    pub fn join_at(&self, url: &str, device: &str) {
         let said = self.ok(&["device", "add", device, "--join"]);
         let token = said.split_whitespace().last().expect("the token is the last word printed");
-        let args = ["agent", "join", &server.url(), token];
+        let args = ["agent", "join", url, token];
         let output = self.command(device, &args).output().expect("the program runs");
         succeeded(&args, &output);
     }
@@ -266,11 +272,6 @@ impl Process<'_> {
     /// Where a server listens, to be used again.
     pub fn address(&self) -> String {
         self.url().split("//").nth(1).expect("a URL").to_owned()
-    }
-
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Ends it at once, as a power cut does.
