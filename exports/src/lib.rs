@@ -1,6 +1,6 @@
 //! A table in, bytes out.
 //!
-//! A [`Table`] has named columns and rows of [`Value`]s. [`write`] turns a whole one into a [`Format`]; a [`Writer`]
+//! A [`Table`] has named columns and rows of [`Value`]s. [`write()`] turns a whole one into a [`Format`]; a [`Writer`]
 //! takes the rows one by one, so that an export of any length needs the memory of one row. A leaf: it knows nothing
 //! of devices or money's rules, only how things are written.
 //!

@@ -304,7 +304,7 @@ mod tests {
             prop_assert_eq!(jumped.count, each.count);
             prop_assert_eq!(jumped.run_since, each.run_since);
             prop_assert_eq!(jumped.status, each.status);
-            let late = all[run_starts..].iter().fold(Some(jumped), |h, &s| Some(observe(h, s, LIMITS))).unwrap();
+            let late = all[run_starts..].iter().fold(jumped, |h, &s| observe(Some(h), s, LIMITS));
             prop_assert_eq!(late, jumped);
         }
     }
