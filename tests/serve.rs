@@ -141,3 +141,15 @@ fn units_are_ones_that_systemd_takes() {
         }
     }
 }
+
+#[test]
+fn one_folder_has_one_server() {
+    let world = World::real();
+    let server = world.serve();
+    let said = world.fails(1, &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(said.contains("another lineman serves from"), "{said}");
+    let address = server.address();
+    server.kill();
+    let again = world.serve_with(&address, &[]);
+    assert_eq!(again.stop(), Some(0));
+}

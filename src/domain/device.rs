@@ -59,12 +59,27 @@ named! {
 named! {
     /// Which of the addresses that are known is *the* address of a device with an agent.
     pub enum AddressFrom {
-        /// The one the agent uses on its route to the server.
+        /// The one the agent uses on its route to the server; behind NAT the one the server sees.
         Agent = "agent",
         /// The one the server sees: behind NAT.
         Seen = "seen",
         /// The one a person wrote; what differs is logged, not taken over.
         Fixed = "fixed",
+    }
+}
+
+/// Which of the addresses that an agent reports and that the server sees is the device's. Behind NAT the two differ, and
+/// the agent's own means nothing here: then it is the one that is seen. One that is seen as loopback is a proxy's.
+#[must_use]
+pub fn own_address(from: AddressFrom, reported: Option<IpAddr>, seen: Option<IpAddr>) -> Option<IpAddr> {
+    match from {
+        AddressFrom::Fixed => None,
+        AddressFrom::Seen => seen,
+        AddressFrom::Agent => match (reported, seen) {
+            (Some(reported), Some(seen)) if seen != reported && !seen.is_loopback() => Some(seen),
+            (Some(reported), _) => Some(reported),
+            (None, seen) => seen,
+        },
     }
 }
 
@@ -122,6 +137,22 @@ mod tests {
             ("2001:db8::7", true),
         ] {
             assert_eq!(can_be_contacted(address.parse().unwrap()), can, "{address}");
+        }
+    }
+
+    #[test]
+    fn behind_nat_the_address_is_the_one_that_is_seen() {
+        let ip = |text: &str| text.parse::<IpAddr>().ok();
+        for (from, reported, seen, own) in [
+            (AddressFrom::Agent, "192.0.2.7", "192.0.2.7", "192.0.2.7"),
+            (AddressFrom::Agent, "10.1.2.3", "192.0.2.7", "192.0.2.7"),
+            (AddressFrom::Agent, "10.1.2.3", "127.0.0.1", "10.1.2.3"),
+            (AddressFrom::Agent, "10.1.2.3", "", "10.1.2.3"),
+            (AddressFrom::Agent, "", "192.0.2.7", "192.0.2.7"),
+            (AddressFrom::Seen, "10.1.2.3", "127.0.0.1", "127.0.0.1"),
+            (AddressFrom::Fixed, "10.1.2.3", "192.0.2.7", ""),
+        ] {
+            assert_eq!(own_address(from, ip(reported), ip(seen)), ip(own), "{from} {reported} {seen}");
         }
     }
 

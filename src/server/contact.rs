@@ -16,7 +16,7 @@ use crate::server::{config, judge};
 use crate::store::agents::Caller;
 use crate::store::devices::Device;
 use crate::store::events::Actor;
-use crate::store::{self, WriteTx, agents, checks, devices, events, settings};
+use crate::store::{self, Tx, WriteTx, agents, checks, devices, events, settings};
 
 /// Looks whether an agent's check-in came. If it is missed for good, the device is contacted, and judged anew; what
 /// its agent watched for others is not known any more.
@@ -41,7 +41,7 @@ pub fn look(tx: &WriteTx, known: &Snapshot, caller: &Caller) -> store::Result<()
     let by = Actor::System;
     let body = json!({"since": since, "last_check_in_at": last});
     events::record(tx, &by, Happened::AgentSilent, caller.device.into(), &body)?;
-    if is_worth_trying(&device) {
+    if is_worth_trying(tx, &device)? {
         begin(tx, known, caller.device, &by)?;
     }
     for watched in checks::forget_of_agent(tx, caller.device)? {
@@ -70,12 +70,21 @@ fn patience(known: &Snapshot) -> Millis {
 
 /// Whether an attempt can tell anything about a device apart from its agent: an address that was learnt and is the
 /// server's own tells nothing; one that a person fixed is believed.
-fn is_worth_trying(device: &Device) -> bool {
-    let Some(address) = device.address.as_deref() else { return false };
-    match address.parse::<IpAddr>() {
-        Ok(ip) => device.address_from == AddressFrom::Fixed || can_be_contacted(ip),
-        Err(_) => true,
+fn is_worth_trying(tx: &Tx, device: &Device) -> store::Result<bool> {
+    let Some(address) = device.address.as_deref() else { return Ok(false) };
+    let Ok(ip) = address.parse::<IpAddr>() else { return Ok(true) };
+    if device.address_from == AddressFrom::Fixed {
+        return Ok(true);
     }
+    Ok(can_be_contacted(ip) && !own_addresses(tx)?.contains(&ip))
+}
+
+/// The addresses of the machine on which the server runs, as its own agent reports them.
+fn own_addresses(tx: &Tx) -> store::Result<Vec<IpAddr>> {
+    let Some(this_machine) = settings::this_machine(tx)? else { return Ok(Vec::new()) };
+    let Some((_, status)) = agents::status(tx, this_machine)? else { return Ok(Vec::new()) };
+    let addresses = status.interfaces.iter().flat_map(|interface| &interface.addresses);
+    Ok(addresses.filter_map(|address| address.split('/').next()?.parse().ok()).collect())
 }
 
 /// Ends the attempts to contact a device, if there are any.

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::app::Snapshot;
 use crate::domain::check::{self, Seen};
 use crate::domain::check_in::{Dating, is_live, missed_at, skew_is_news};
-use crate::domain::device::AddressFrom;
+use crate::domain::device::{AddressFrom, own_address};
 use crate::domain::event::Kind as Happened;
 use crate::domain::ids::{CheckId, DeviceId};
 use crate::server::{config, contact, judge};
@@ -362,11 +362,14 @@ impl<'a> Taking<'a> {
         let (tx, id) = (self.tx, self.caller.device);
         let device = devices::of(tx, id)?;
         let own = device.address.as_deref();
+        let ip = |text: Option<&str>| text.and_then(|text| text.parse().ok());
         match device.address_from {
             AddressFrom::Agent | AddressFrom::Seen => {
-                let now = if device.address_from == AddressFrom::Agent { reported } else { seen };
+                let now = own_address(device.address_from, ip(reported), ip(seen)).map(|ip| ip.to_string());
                 match now {
-                    Some(now) if own != Some(now) => devices::set_address(tx, id, own, now, &self.by),
+                    Some(now) if own != Some(now.as_str()) => {
+                        devices::set_address(tx, id, own, &now, &self.by)
+                    }
                     Some(_) | None => Ok(()),
                 }
             }

@@ -15,8 +15,9 @@ pub mod steps;
 pub mod tick;
 pub mod tls;
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent::probe::Prober;
@@ -56,6 +57,8 @@ pub struct Server {
     device: DeviceId,
     data: PathBuf,
     url: String,
+    /// Held as long as the server is: nobody else serves from this folder.
+    lock: File,
 }
 
 /// Listens, and makes what the first run needs. Connections are encrypted on every address that is not loopback,
@@ -67,6 +70,7 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
     if options.behind_proxy && options.tls.is_some() {
         bail!("behind a proxy the proxy encrypts: give either --behind-proxy or a certificate");
     }
+    let lock = lock(&options.data)?;
     let encrypted = options.tls.is_some() || !(options.behind_proxy || options.listen.ip().is_loopback());
     let files = match &options.tls {
         Some(given) => given.clone(),
@@ -84,7 +88,19 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
     let pulse = Arc::new(Pulse::default());
     let router = routes::routes(Shared { app: app.clone(), pulse: pulse.clone() });
     let serving = Serving { router, tls, behind_proxy: options.behind_proxy };
-    Ok(Server { app, listener, serving, pulse, device, data: options.data.clone(), url })
+    Ok(Server { app, listener, serving, pulse, device, data: options.data.clone(), url, lock })
+}
+
+/// Makes sure that nobody else serves from this folder.
+fn lock(data: &Path) -> Result<File> {
+    let path = data.join("serve.lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another lineman serves from {} already", data.display()),
+        Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("lock {}", path.display())),
+    }
 }
 
 impl Server {
@@ -105,7 +121,7 @@ impl Server {
     /// # Errors
     /// A part that must not end did, or the last commit failed.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<()> {
-        let Server { app, listener, serving, pulse, device, data, url } = self;
+        let Server { app, listener, serving, pulse, device, data, url, lock } = self;
         tracing::info!(%url, data = %data.display(), "serving");
         let wake = Arc::new(Notify::new());
         let agent = agent::run::run(agent::run::Options {
@@ -127,6 +143,7 @@ impl Server {
         jobs.await.context("the scheduled jobs")?.context("the scheduled jobs")?;
         start::stopped(&app).await?;
         tokio::task::spawn_blocking(move || app.store.close()).await.context("close the database")?;
+        drop(lock);
         tracing::info!("stopped");
         Ok(())
     }

@@ -150,13 +150,15 @@ pub fn newest(tx: &Tx) -> Result<EventId> {
     tx.one("SELECT coalesce(max(id), 0) FROM event", args![], |row| Ok(EventId(row.get(0)?)))
 }
 
-/// Forgets what is older than `before`, at most `limit` lines; how many it were.
+/// Forgets what is older than `before`, at most `limit` lines, but for what happened to devices and outages: that is kept
+/// for ever. How many it were.
 ///
 /// # Errors
 /// The database's.
 pub fn prune(tx: &WriteTx, before: Time, limit: u32) -> Result<usize> {
     tx.run(
-        "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at < $1 ORDER BY id LIMIT $2)",
+        "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at < $1
+         AND kind NOT IN ('device.state', 'outage.began', 'outage.ended') ORDER BY id LIMIT $2)",
         args![before, limit],
     )
 }

@@ -1,5 +1,6 @@
 //! From a report to a ticket, and back.
 
+use agent::report::Interface;
 use agent::report::Outcome::{Fail, Ok as Good};
 
 use super::*;
@@ -166,6 +167,20 @@ async fn a_device_whose_agent_is_silent_but_that_answers_is_degraded() {
     assert_eq!(house.state("gw"), State::Up);
     let attempts = house.app.store.read(|tx| checks::of_device(tx, agent.device)).unwrap();
     assert!(attempts.iter().all(|check| check.kind != Kind::Contact), "the attempts ended");
+}
+
+#[tokio::test]
+async fn an_address_that_is_the_servers_own_is_not_tried() {
+    let house = House::new().await;
+    let mut agent = house.joined("gw").await;
+    let own: IpAddr = "192.0.2.2".parse().unwrap();
+    let interface = Interface { addresses: vec!["192.0.2.2/24".to_owned()], ..Default::default() };
+    let status = Status { interfaces: vec![interface], ..Status::default() };
+    let (this_machine, at) = (house.this_machine, house.now());
+    house.app.store.submit(move |tx| agents::set_status(tx, this_machine, at, &status, 0)).await.unwrap();
+    house.check_in_from(&mut agent, Some(own), own).await;
+    house.turn(25).await;
+    assert_eq!(house.state("gw"), State::Down, "an answer would come from the server itself");
 }
 
 #[tokio::test]
