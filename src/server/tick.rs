@@ -1,5 +1,5 @@
-//! The one loop of the server: it runs the steps until none finds work, then sleeps to the earliest deadline, one
-//! second at most, since other processes write to the same database.
+//! The one loop of the server: it runs the steps until none finds work, then sleeps to the earliest deadline, a
+//! quarter of a second at most, since other processes write to the same database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,8 +12,8 @@ use crate::app::App;
 use crate::server::steps::{Worked, judgements, pings, silence, tickets};
 use crate::store::{Result, settings};
 
-/// The longest sleep.
-const LONGEST: Millis = Millis::from_secs(1);
+/// The longest sleep: what another process changes takes effect within a second.
+const LONGEST: Millis = Millis(250);
 /// How often the server says that it is alive.
 const ALIVE_EVERY: Millis = Millis::from_secs(10);
 /// How long to wait after an error, so that a full disk does not make a busy loop.
