@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -159,16 +159,22 @@ impl World {
     fn start(&self, mut command: Command, loops: &'static [&'static str]) -> Process<'_> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the program starts");
-        let mut out = BufReader::new(child.stdout.take().expect("its output is piped"));
-        let mut first_line = String::new();
-        out.read_line(&mut first_line).expect("it says something");
-        let rest = thread::spawn(move || for _ in out.lines() {});
+        let out = child.stdout.take().expect("its output is piped");
+        let (said, first) = mpsc::sync_channel(1);
+        let rest = thread::spawn(move || {
+            let mut lines = BufReader::new(out).lines();
+            drop(said.send(lines.next()));
+            for _ in lines {}
+        });
+        let first_line = match first.recv_timeout(PATIENCE) {
+            Ok(line) => line.transpose().expect("its output is text").unwrap_or_default(),
+            Err(_) => panic!("it said nothing within {PATIENCE:?}: {}", self.log()),
+        };
         if first_line.is_empty() {
             let log = fs::read_to_string(self.path("log")).unwrap_or_default();
             panic!("it ended at once: {:?}: {log}", child.wait());
         }
         self.running.lock().expect("nobody panicked").insert(child.id(), loops);
-        let first_line = first_line.trim().to_owned();
         Process { world: self, child, first_line, rest: Some(rest) }
     }
 
@@ -214,15 +220,25 @@ impl World {
         }
         let now = self.now();
         let running = self.running.lock().expect("nobody panicked").clone();
-        let marks =
-            running.iter().flat_map(|(id, loops)| loops.iter().map(move |name| format!("clock.{id}.{name}")));
-        for mark in marks {
-            let path = self.path(&mark);
-            wait_for(&format!("{mark} to have done what is due at {now}\n{}", self.log()), || {
-                let seen = fs::read_to_string(&path).ok().and_then(|text| text.parse::<i64>().ok());
-                seen.is_some_and(|seen| seen >= now)
-            });
+        let marks = |of_server: bool| {
+            let all = running.iter().flat_map(|(id, loops)| loops.iter().map(move |name| (id, *name)));
+            all.filter(move |(_, name)| (*name == "tick") == of_server).map(|(id, name)| format!("clock.{id}.{name}"))
+        };
+        marks(false).for_each(|mark| self.wait_for_mark(&mark, now));
+        // What agents told may have made something due: the server's loop must have gone round since.
+        for mark in marks(true) {
+            drop(fs::remove_file(self.path(&mark)));
+            self.wait_for_mark(&mark, now);
         }
+    }
+
+    #[track_caller]
+    fn wait_for_mark(&self, mark: &str, now: i64) {
+        let path = self.path(mark);
+        wait_for(&format!("{mark} to have done what is due at {now}\n{}", self.log()), || {
+            let seen = fs::read_to_string(&path).ok().and_then(|text| text.parse::<i64>().ok());
+            seen.is_some_and(|seen| seen >= now)
+        });
     }
 
     /// What everybody wrote into the log, its end.
