@@ -205,6 +205,11 @@ impl Printer {
         }
     }
 
+    /// How a list looks that goes on: a line stays while time passes, so its times are those on the clock.
+    fn lasting_look(&self) -> Look {
+        Look { times: Times::Exact, ..self.look() }
+    }
+
     fn look(&self) -> Look {
         if !self.terminal {
             return Look { colour: self.colour, width: None, times: Times::Exact };
@@ -217,7 +222,7 @@ impl Printer {
     pub fn follow(&self, table: Table, widths: &mut Widths, first: bool) -> Result<(), Failure> {
         let table = self.fields.of(table)?;
         let format = match self.form {
-            Form::Table => return put(&grid::piece(&table, self.look(), widths)),
+            Form::Table => return put(&grid::piece(&table, self.lasting_look(), widths)),
             Form::Format(Format::Json) => Format::Jsonl,
             Form::Format(Format::Markdown | Format::Html) => {
                 return Err(Failure::usage("a list that goes on has no end, which md and html need")
