@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use exports::{Format, Writer};
+use exports::{Column, Format, Table, Value, Writer};
 use lineman::app::App;
 use lineman::reports;
 use lineman::store::filter::{Page, Selection};
@@ -14,7 +14,7 @@ use lineman::store::{Error, Mode, checks, devices, events, outages, sites, ticke
 use crate::data::Context;
 use crate::failure::Failure;
 use crate::list::selection;
-use crate::output::{Form, Output};
+use crate::output::{Fields, Form, Output};
 
 /// Write a whole list, to standard output or to a file
 #[derive(Args)]
@@ -46,7 +46,12 @@ enum Tables {
 impl ExportOptions {
     /// Does it.
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
+        if context.printer.has_expression() {
+            return Err(Failure::usage("an export writes the list as it is, without --jq")
+                .hint("use --jq with `list`, as in `lineman device list --jq EXPR`"));
+        }
         let format = self.format(context)?;
+        let fields = context.printer.fields();
         let app = context.app(Mode::Existing)?;
         let now = app.clock.now();
         let (columns, texts) = match self.table {
@@ -59,8 +64,8 @@ impl ExportOptions {
         };
         let wanted = selection(&self.query.join(" "), columns, texts, now)?;
         match &self.to {
-            None => self.write(&app, &wanted, format, io::stdout().lock())?,
-            Some(file) => beside(file, |out| self.write(&app, &wanted, format, out))?,
+            None => self.write(&app, &wanted, (format, &fields), io::stdout().lock())?,
+            Some(file) => beside(file, |out| self.write(&app, &wanted, (format, &fields), out))?,
         }
         Ok(Output::Nothing)
     }
@@ -81,10 +86,16 @@ impl ExportOptions {
         }
     }
 
-    fn write(&self, app: &App, wanted: &Selection, format: Format, out: impl Write) -> Result<(), Failure> {
+    fn write(
+        &self,
+        app: &App,
+        wanted: &Selection,
+        (format, fields): (Format, &Fields),
+        out: impl Write,
+    ) -> Result<(), Failure> {
         let all = Page::default();
         if let Tables::Events = self.table {
-            return events_one_by_one(app, wanted, format, out);
+            return events_one_by_one(app, wanted, (format, fields), out);
         }
         let table = app.store.read(|tx| match self.table {
             Tables::Devices => reports::devices::list(tx, wanted, &all),
@@ -94,17 +105,30 @@ impl ExportOptions {
             Tables::Sites => reports::sites::list(tx, wanted, &all),
             Tables::Checks => reports::checks::list(tx, wanted, &all),
         })?;
-        Ok(exports::write(&table, format, out)?)
+        Ok(exports::write(&fields.of(table)?, format, out)?)
     }
 }
 
 /// The log may be long: one event is held at a time.
-fn events_one_by_one(app: &App, wanted: &Selection, format: Format, out: impl Write) -> Result<(), Failure> {
-    let mut writer = Writer::new(format, &reports::events::columns(), out)?;
+fn events_one_by_one(
+    app: &App,
+    wanted: &Selection,
+    (format, fields): (Format, &Fields),
+    out: impl Write,
+) -> Result<(), Failure> {
+    let all = reports::events::columns();
+    let columns = fields.of(Table::new("events", all.clone()))?.columns;
+    let place = |wanted: &Column| all.iter().position(|column| column.key == wanted.key);
+    let places: Vec<usize> = columns.iter().filter_map(place).collect();
+    let mut writer = Writer::new(format, &columns, out)?;
     let mut failed = None;
     let read = app.store.read(|tx| {
         events::each(tx, wanted, &Page::default(), |event| {
-            writer.row(&reports::events::row(&event)).map_err(|error| {
+            let mut row = reports::events::row(&event);
+            if columns != all {
+                row = places.iter().map(|&at| row[at].clone()).collect::<Vec<Value>>();
+            }
+            writer.row(&row).map_err(|error| {
                 failed = Some(error);
                 Error::Other("the output failed".to_owned())
             })
@@ -145,7 +169,46 @@ fn beside(file: &Path, write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use schedules::{Clock, Time};
+
     use super::*;
+    use crate::failure::Code;
+    use crate::output::Printer;
+    use crate::{Cli, Global, Noun};
+
+    /// Runs a command line over the data in `folder`.
+    fn run(folder: &Path, line: &[&str]) -> Result<Output, Failure> {
+        let cli = Cli::try_parse_from([&["lineman"], line].concat()).unwrap();
+        let Global { output, yes, .. } = cli.global;
+        let clock = Clock::manual(Time(1_795_356_000_000));
+        let printer = Printer::new(&output, clock.clone())?;
+        let noun: Noun = cli.noun;
+        noun.run(&Context { data: folder.to_owned(), clock, printer, yes })
+    }
+
+    #[test]
+    fn an_export_has_the_fields_that_were_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        run(folder.path(), &["site", "add", "north"]).unwrap();
+        let file = folder.path().join("out");
+        let to = file.to_str().unwrap();
+        for (table, fields, wanted) in [
+            ("events", "kind,id", r#"{"kind":"site.added","id":1}"#),
+            ("sites", "name", r#"{"name":"north"}"#),
+        ] {
+            run(folder.path(), &["export", table, "-o", "jsonl", "--to", to, "--json", fields]).unwrap();
+            assert_eq!(fs::read_to_string(&file).unwrap().trim_end(), wanted);
+        }
+        fs::remove_file(&file).unwrap();
+        for refused in [["--json", "nope"], ["--jq", "."]] {
+            for table in ["events", "sites"] {
+                let line = [&["export", table, "--to", to], &refused[..]].concat();
+                assert_eq!(run(folder.path(), &line).unwrap_err().code, Code::Usage);
+                assert!(!file.exists());
+            }
+        }
+    }
 
     #[test]
     fn a_file_is_there_whole_or_not_at_all() {

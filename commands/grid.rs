@@ -41,16 +41,28 @@ impl Dimension for Widths {
 
 /// A table with its heading.
 pub fn table(table: &Table, look: Look) -> String {
-    pieces(table, look, &mut Widths::default(), true)
+    pieces(table, look, &mut Widths::default(), Part::Whole)
 }
 
 /// The rows of a table that goes on: the first piece has the heading, and the columns never get narrower.
 pub fn piece(table: &Table, look: Look, widths: &mut Widths) -> String {
-    let first = widths.0.is_empty();
-    pieces(table, look, widths, first)
+    let part = if widths.0.is_empty() { Part::First } else { Part::Next };
+    pieces(table, look, widths, part)
 }
 
-fn pieces(table: &Table, look: Look, widths: &mut Widths, heading: bool) -> String {
+/// Which part of a table is drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// All of it.
+    Whole,
+    /// Its beginning: no column is left out, for something may stand in it further on.
+    First,
+    /// More rows under the heading that is there.
+    Next,
+}
+
+fn pieces(table: &Table, look: Look, widths: &mut Widths, part: Part) -> String {
+    let heading = part != Part::Next;
     let mut shown: Vec<(usize, &Column)> =
         table.columns.iter().enumerate().filter(|(_, column)| column.shown).collect();
     let mut rows: Vec<Vec<String>> = Vec::with_capacity(table.rows.len() + 1);
@@ -70,7 +82,7 @@ fn pieces(table: &Table, look: Look, widths: &mut Widths, heading: bool) -> Stri
         }
     }
     if let Some(most) = look.width {
-        if heading && over(&widths.0, most) > 0 {
+        if part == Part::Whole && over(&widths.0, most) > 0 {
             leave_out_empty(&mut shown, &mut rows, &mut widths.0);
         }
         narrow(&mut widths.0, &shown, most);
@@ -345,6 +357,26 @@ mod tests {
           10 s ago, ana
             looked at it
             the cable is broken
+        ");
+    }
+
+    #[test]
+    fn a_table_that_goes_on_keeps_the_columns_in_which_nothing_stands_yet() {
+        let mut all = devices();
+        all.columns.insert(1, Column::text("site", "SITE"));
+        all.rows.iter_mut().for_each(|row| row.insert(1, Value::Null));
+        let mut widths = Widths::default();
+        let first = piece(&all, terminal(50, false), &mut widths);
+        all.rows.iter_mut().for_each(|row| row[1] = "north".into());
+        let more = piece(&all, terminal(50, false), &mut widths);
+        insta::assert_snapshot!(first + &more, @r"
+        ID  SITE  NAME       STATE    SINCE      TAGS
+         1  -     gateway    up       3 min ago  core, no…
+        12  -     a-switch…  down     5 s ago    core, no…
+         3  -     テレビ     unknown  now        core, no…
+         1  north  gateway    up       3 min ago  core, n…
+        12  north  a-switch…  down     5 s ago    core, n…
+         3  north  テレビ     unknown  now        core, n…
         ");
     }
 

@@ -1,5 +1,7 @@
 //! `--jq`: an expression in the language of jq, over the JSON that would have been printed.
 
+use std::io::Write;
+
 use jaq_core::load::{Arena, File, Loader};
 use jaq_core::{Compiler, Ctx, Filter, Native, RcIter};
 use jaq_json::Val;
@@ -39,19 +41,18 @@ impl Jq {
         Ok(Jq(filter))
     }
 
-    /// What it makes of `input`, a line each; a text stands for itself, without quotation marks.
-    pub fn run(&self, input: serde_json::Value) -> Result<String, Failure> {
+    /// Writes what it makes of `input`, a line each; a text stands for itself, without quotation marks. Each line is
+    /// written as it is made: an expression may make lines without end.
+    pub fn run(&self, input: serde_json::Value, out: &mut impl Write) -> Result<(), Failure> {
         let inputs = RcIter::new(std::iter::empty());
-        let mut lines = String::new();
         for output in self.0.run((Ctx::new([], &inputs), Val::from(input))) {
             match output {
-                Ok(Val::Str(text)) => lines.push_str(&text),
-                Ok(value) => lines.push_str(&value.to_string()),
+                Ok(Val::Str(text)) => writeln!(out, "{text}")?,
+                Ok(value) => writeln!(out, "{value}")?,
                 Err(error) => return Err(Failure::failed(format!("--jq: {error}"))),
             }
-            lines.push('\n');
         }
-        Ok(lines)
+        Ok(())
     }
 }
 
@@ -65,7 +66,11 @@ mod tests {
     fn an_expression_picks_what_it_names() {
         let devices =
             json!([{"name": "gw", "state": "up", "id": 1}, {"name": "sw", "state": "down", "id": 2}]);
-        let run = |expression: &str| Jq::new(expression).unwrap().run(devices.clone()).unwrap();
+        let run = |expression: &str| {
+            let mut lines = Vec::new();
+            Jq::new(expression).unwrap().run(devices.clone(), &mut lines).unwrap();
+            String::from_utf8(lines).unwrap()
+        };
         assert_eq!(run(".[] | select(.state == \"down\") | .name"), "sw\n");
         assert_eq!(run("map({name, id})"), "[{\"name\":\"gw\",\"id\":1},{\"name\":\"sw\",\"id\":2}]\n");
         assert_eq!(run("length"), "2\n");
@@ -78,7 +83,31 @@ mod tests {
             // An empty expression is jq's own `.`.
             assert!(failure == Some(crate::failure::Code::Usage) || text.is_empty(), "{text}");
         }
-        let failure = Jq::new(".[0]").unwrap().run(json!({"a": 1})).unwrap_err();
+        let failure = Jq::new(".[0]").unwrap().run(json!({"a": 1}), &mut Vec::new()).unwrap_err();
         assert_eq!(failure.code, crate::failure::Code::Failed);
+    }
+
+    #[test]
+    fn what_has_no_end_ends_when_nobody_reads() {
+        /// Takes 100 bytes, then has gone.
+        struct Head(usize);
+        impl Write for Head {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::BrokenPipe)?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let failure = Jq::new("repeat(1)").unwrap().run(json!(null), &mut Head(100)).unwrap_err();
+        assert_eq!(failure.code, crate::failure::Code::NobodyReads);
+    }
+
+    #[test]
+    fn what_came_before_an_error_is_printed() {
+        let mut lines = Vec::new();
+        assert!(Jq::new("1, 2, error(\"no\")").unwrap().run(json!(null), &mut lines).is_err());
+        assert_eq!(lines, b"1\n2\n");
     }
 }

@@ -1,5 +1,7 @@
 //! What every list takes: a query, how many, and in which order.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use jiff::tz::TimeZone;
 use lineman::store::filter::{Column, Page, Selection};
@@ -39,16 +41,27 @@ pub fn selection(query: &str, columns: &[Column], texts: &[&str], now: Time) -> 
     Ok(Selection::parse(query, columns, texts, now, &TimeZone::system())?)
 }
 
-/// `-key:value` is a word of a query, not an option: a space in front keeps it from being read as one.
-pub fn keep_negations(args: impl Iterator<Item = String>) -> Vec<String> {
-    let mut done = false;
+/// Behind `list` or `export`, `-key:value` is a word of a query, not an option: a space in front keeps it from being
+/// read as one.
+pub fn keep_negations(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let (mut query, mut done) = (false, false);
     args.map(|arg| {
         done |= arg == "--";
-        let key = arg.strip_prefix('-').and_then(|rest| rest.split_once(':')).map_or("", |(key, _)| key);
-        let negation = key.len() > 1 && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        if negation && !done { format!(" {arg}") } else { arg }
+        let negated = query && !done && arg.to_str().is_some_and(is_negation);
+        query |= arg == "list" || arg == "export";
+        if !negated {
+            return arg;
+        }
+        let mut word = OsString::from(" ");
+        word.push(arg);
+        word
     })
     .collect()
+}
+
+fn is_negation(arg: &str) -> bool {
+    let key = arg.strip_prefix('-').and_then(|rest| rest.split_once(':')).map_or("", |(key, _)| key);
+    key.len() > 1 && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
 }
 
 #[cfg(test)]
@@ -57,9 +70,18 @@ mod tests {
 
     #[test]
     fn a_negation_is_no_option() {
-        let kept = keep_negations(
-            ["-o", "-tag:lab", "--sort=-since", "-x:1", "--", "-site:north"].into_iter().map(str::to_owned),
+        let kept = |args: &[&str]| keep_negations(args.iter().map(OsString::from));
+        assert_eq!(
+            kept(&["list", "-o", "-tag:lab", "--sort=-since", "-x:1", "--", "-site:north"]),
+            ["list", "-o", " -tag:lab", "--sort=-since", "-x:1", "--", "-site:north"]
         );
-        assert_eq!(kept, ["-o", " -tag:lab", "--sort=-since", "-x:1", "--", "-site:north"]);
+        assert_eq!(kept(&["site", "add", "b", "-see:below"]), ["site", "add", "b", "-see:below"]);
+    }
+
+    #[test]
+    fn a_word_that_is_no_text_stays_as_it_is() {
+        use std::os::unix::ffi::OsStringExt;
+        let word = OsString::from_vec(b"-tag:\xff".to_vec());
+        assert_eq!(keep_negations(["list".into(), word.clone()].into_iter())[1], word);
     }
 }

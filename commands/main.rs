@@ -24,6 +24,8 @@ mod site;
 mod ticket;
 mod words;
 
+use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -125,12 +127,12 @@ fn main() -> ExitCode {
         let payload = panic.payload();
         let text =
             payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
-        eprintln!("error: internal: {}{place}", text.unwrap_or("it panicked").replace('\n', " "));
+        say(&format!("error: internal: {}{place}\n", text.unwrap_or("it panicked").replace('\n', " ")));
     }));
     match std::panic::catch_unwind(run) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
-            eprint!("{}", failure.lines());
+            say(&failure.lines());
             ExitCode::from(failure.code as u8)
         }
         Err(_) => ExitCode::FAILURE,
@@ -138,8 +140,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let cli = Cli::try_parse_from(list::keep_negations(args.into_iter())).unwrap_or_else(|e| e.exit());
+    let args: Vec<OsString> = list::keep_negations(std::env::args_os());
+    let cli = Cli::try_parse_from(args).unwrap_or_else(|e| e.exit());
     let Global { data, yes, output, log, log_format, clock } = cli.global;
     log::start(log.as_deref(), cli.noun.usual_log(), log_format, output.colour(true))?;
     let clock = clock.or_else(|| variable("LINEMAN_CLOCK"));
@@ -152,6 +154,11 @@ fn run() -> Result<(), Failure> {
     let context = Context { data, clock, printer, yes };
     let output = cli.noun.run(&context)?;
     context.printer.print(output)
+}
+
+/// Says something on standard error; where that cannot be written to, there is nobody left to tell.
+fn say(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
 /// A path in the environment.

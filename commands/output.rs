@@ -1,6 +1,6 @@
 //! The one place that prints: what a command answers, in the form that was asked for.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
 use exports::{Format, Row, Table};
@@ -148,6 +148,11 @@ impl Printer {
         self.asked.then_some(self.form)
     }
 
+    /// Whether an expression of jq was asked for.
+    pub fn has_expression(&self) -> bool {
+        self.jq.is_some()
+    }
+
     /// The fields that were asked for.
     pub fn fields(&self) -> Fields {
         self.fields.clone()
@@ -169,7 +174,7 @@ impl Printer {
         match (self.form, &self.jq) {
             (Form::Table, _) if table.rows.is_empty() => self.nothing(&table),
             (Form::Table, _) => put(&grid::table(&table, self.look())),
-            (Form::Format(_), Some(jq)) => put(&jq.run(json(table.rows())?)?),
+            (Form::Format(_), Some(jq)) => lines(jq, [json(table.rows())?]),
             (Form::Format(format), None) => Ok(exports::write(&table, format, io::stdout().lock())?),
         }
     }
@@ -187,11 +192,7 @@ impl Printer {
         let table = self.fields.of(table)?;
         let Some(row) = table.rows().next() else { return Ok(()) };
         match (format, &self.jq) {
-            (Format::Json | Format::Jsonl, Some(jq)) => {
-                let input =
-                    serde_json::to_value(row).map_err(|e| Failure::failed(format!("write JSON: {e}")))?;
-                put(&jq.run(input)?)
-            }
+            (Format::Json | Format::Jsonl, Some(jq)) => lines(jq, [object(row)?]),
             (Format::Json | Format::Jsonl, None) => {
                 let text =
                     serde_json::to_string(&row).map_err(|e| Failure::failed(format!("write JSON: {e}")))?;
@@ -202,6 +203,11 @@ impl Printer {
                 Ok(exports::write(&table, format, io::stdout().lock())?)
             }
         }
+    }
+
+    /// How a list looks that goes on: a line stays while time passes, so its times are those on the clock.
+    fn lasting_look(&self) -> Look {
+        Look { times: Times::Exact, ..self.look() }
     }
 
     fn look(&self) -> Look {
@@ -216,7 +222,7 @@ impl Printer {
     pub fn follow(&self, table: Table, widths: &mut Widths, first: bool) -> Result<(), Failure> {
         let table = self.fields.of(table)?;
         let format = match self.form {
-            Form::Table => return put(&grid::piece(&table, self.look(), widths)),
+            Form::Table => return put(&grid::piece(&table, self.lasting_look(), widths)),
             Form::Format(Format::Json) => Format::Jsonl,
             Form::Format(Format::Markdown | Format::Html) => {
                 return Err(Failure::usage("a list that goes on has no end, which md and html need")
@@ -225,12 +231,7 @@ impl Printer {
             Form::Format(format) => format,
         };
         if let Some(jq) = &self.jq {
-            for row in table.rows() {
-                let input =
-                    serde_json::to_value(row).map_err(|e| Failure::failed(format!("write JSON: {e}")))?;
-                put(&jq.run(input)?)?;
-            }
-            return Ok(());
+            return lines(jq, table.rows().map(object).collect::<Result<Vec<_>, _>>()?);
         }
         if table.rows.is_empty() && !(first && matches!(format, Format::Csv | Format::Tsv)) {
             return Ok(());
@@ -264,8 +265,20 @@ pub fn put(text: &str) -> Result<(), Failure> {
 }
 
 fn json<'a>(rows: impl Iterator<Item = Row<'a>>) -> Result<serde_json::Value, Failure> {
-    let values = rows.map(serde_json::to_value).collect::<Result<Vec<_>, _>>();
-    values.map(serde_json::Value::Array).map_err(|e| Failure::failed(format!("write JSON: {e}")))
+    Ok(serde_json::Value::Array(rows.map(object).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn object(row: Row<'_>) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(row).map_err(|e| Failure::failed(format!("write JSON: {e}")))
+}
+
+/// Prints what an expression makes of each input; what it made before it failed is printed too.
+fn lines(jq: &Jq, inputs: impl IntoIterator<Item = serde_json::Value>) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let made = inputs.into_iter().try_for_each(|input| jq.run(input, &mut out));
+    let printed = out.flush();
+    made?;
+    Ok(printed?)
 }
 
 /// A list of one map in YAML, as the map alone.

@@ -1,8 +1,8 @@
 //! Times that people write: `2026-11-22 14:00`, `now`, `+2h`, `2026-11-22T14:00:00Z`.
 
-use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use schedules::{Millis, Time};
 
 /// A text that is no time.
@@ -10,7 +10,8 @@ use schedules::{Millis, Time};
 #[error("'{0}' is no time: write 2026-11-22 14:00, 2026-11-22, now, +2h, -7d, or 2026-11-22T14:00:00Z")]
 pub struct BadTime(String);
 
-/// Reads a time. Without a zone in it, it is one on the clocks of `zone`; a day alone is its first moment.
+/// Reads a time. Without a zone in it (`…[Europe/Berlin]`, `…+01:00`, `…Z`), it is one on the clocks of `zone`; a day
+/// alone is its first moment.
 ///
 /// # Errors
 /// It is none.
@@ -25,6 +26,11 @@ pub fn time(text: &str, now: Time, zone: &TimeZone) -> Result<Time, BadTime> {
     }
     if let Some(span) = text.strip_prefix('-') {
         return Ok(now - span.parse::<Millis>().map_err(|_| bad())?);
+    }
+    // A civil time is also read out of a text with a zone in it, and the zone passed over: so that comes first.
+    if text.contains('[') {
+        let zoned = text.parse::<Zoned>().map_err(|_| bad())?;
+        return Ok(Time(zoned.timestamp().as_millisecond()));
     }
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(Time(at.as_millisecond()));
@@ -53,10 +59,24 @@ mod tests {
             ("2026-11-22T15:00", NOW.0),
             ("2026-11-22 15:00:30", NOW.0 + 30_000),
             ("2026-11-22", NOW.0 - 15 * 3_600_000),
+            ("2026-11-22T09:00[America/New_York]", NOW.0),
+            ("2026-11-22T15:00+01:00", NOW.0),
+            ("2026-11-22 15:00+01:00[Europe/Berlin]", NOW.0),
         ] {
             assert_eq!(time(text, NOW, &berlin), Ok(Time(at)), "{text}");
         }
-        for text in ["", "soon", "+", "+2", "2026-13-01", "22.11.2026", "2026-11-22 25:00", "14:00"] {
+        for text in [
+            "",
+            "soon",
+            "+",
+            "+2",
+            "2026-13-01",
+            "22.11.2026",
+            "2026-11-22 25:00",
+            "14:00",
+            "2026-11-22T09:00[No/Where]",
+            "2026-11-22T15:00+05:00[Europe/Berlin]",
+        ] {
             assert!(time(text, NOW, &berlin).is_err(), "{text}");
         }
     }
