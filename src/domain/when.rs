@@ -40,6 +40,15 @@ pub fn time(text: &str, now: Time, zone: &TimeZone) -> Result<Time, BadTime> {
     Ok(Time(zoned.timestamp().as_millisecond()))
 }
 
+/// The end of the day that `text` names, where it names a whole day: the first moment of the next one, also where the
+/// clocks of `zone` are changed on it.
+#[must_use]
+pub fn day_end(text: &str, zone: &TimeZone) -> Option<Time> {
+    let next = text.trim().parse::<Date>().ok().filter(|_| text.trim().len() == 10)?.tomorrow().ok()?;
+    let end = next.at(0, 0, 0, 0).to_zoned(zone.clone()).ok()?;
+    Some(Time(end.timestamp().as_millisecond()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +88,17 @@ mod tests {
         ] {
             assert!(time(text, NOW, &berlin).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_day_has_the_hours_it_has() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        for (day, hours) in [("2026-11-22", 24), ("2026-10-25", 25), ("2026-03-29", 23)] {
+            let from = time(day, NOW, &berlin).unwrap();
+            assert_eq!(day_end(day, &berlin).unwrap().since(from), Millis::from_secs(hours * 3_600), "{day}");
+        }
+        assert_eq!(day_end("2026-11-22 10:00", &berlin), None);
+        assert_eq!(day_end("now", &berlin), None);
     }
 
     proptest! {

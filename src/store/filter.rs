@@ -272,14 +272,15 @@ impl Building<'_> {
         format!("lower({sql}) = {arg}")
     }
 
-    /// `<7d`: less than that long ago; `>7d`: longer ago; `>2026-11-22`: after it; `A..B`: from A, before B; `none`.
+    /// `<7d`: less than that long ago; `>7d`: longer ago; `>2026-11-22`: after that day; `A..B`: from A to B, a day whole;
+    /// `none`.
     fn time(&mut self, sql: &str, value: &str) -> Result<String, String> {
         if value == "none" {
             return Ok(format!("{sql} IS NULL"));
         }
         let at = |text: &str| when::time(text, self.now, self.zone).map_err(|e| e.to_string());
         if let Some((from, to)) = value.split_once("..") {
-            let (from, to) = (at(from)?, at(to)?);
+            let (from, to) = (at(from)?, when::day_end(to, self.zone).map_or_else(|| at(to), Ok)?);
             let (from, to) = (self.arg(Value::Int(from.0)), self.arg(Value::Int(to.0)));
             return Ok(format!("({sql} >= {from} AND {sql} < {to})"));
         }
@@ -290,12 +291,18 @@ impl Building<'_> {
             return Ok(format!("{sql} {compare} {}", self.arg(Value::Int(moment.0))));
         }
         let moment = at(rest)?;
-        if compare != "=" {
-            return Ok(format!("{sql} {compare} {}", self.arg(Value::Int(moment.0))));
-        }
-        let length = if rest.len() == 10 { Millis::from_secs(86_400) } else { Millis::from_secs(60) };
-        let (from, to) = (self.arg(Value::Int(moment.0)), self.arg(Value::Int((moment + length).0)));
-        Ok(format!("({sql} >= {from} AND {sql} < {to})"))
+        let day_end = when::day_end(rest, self.zone);
+        let (compare, moment) = match (compare, day_end) {
+            ("=", end) => {
+                let end = end.unwrap_or(moment + Millis::from_secs(60));
+                let (from, to) = (self.arg(Value::Int(moment.0)), self.arg(Value::Int(end.0)));
+                return Ok(format!("({sql} >= {from} AND {sql} < {to})"));
+            }
+            ("<=", Some(end)) => ("<", end),
+            (">", Some(end)) => (">=", end),
+            (compare, _) => (compare, moment),
+        };
+        Ok(format!("{sql} {compare} {}", self.arg(Value::Int(moment.0))))
     }
 }
 
@@ -358,6 +365,12 @@ mod tests {
         assert_eq!(opened("opened:>1h"), "(t.opened_at < $1) Int(1795352400000)");
         assert_eq!(
             opened("opened:2026-11-22"),
+            "((t.opened_at >= $1 AND t.opened_at < $2)) Int(1795305600000) Int(1795392000000)"
+        );
+        assert_eq!(opened("opened:<=2026-11-22"), "(t.opened_at < $1) Int(1795392000000)");
+        assert_eq!(opened("opened:>2026-11-22"), "(t.opened_at >= $1) Int(1795392000000)");
+        assert_eq!(
+            opened("opened:2026-11-22..2026-11-22"),
             "((t.opened_at >= $1 AND t.opened_at < $2)) Int(1795305600000) Int(1795392000000)"
         );
         assert_eq!(opened("recovered:none"), "(t.recovered_at IS NULL) ");

@@ -222,7 +222,8 @@ impl World {
         let running = self.running.lock().expect("nobody panicked").clone();
         let marks = |of_server: bool| {
             let all = running.iter().flat_map(|(id, loops)| loops.iter().map(move |name| (id, *name)));
-            all.filter(move |(_, name)| (*name == "tick") == of_server).map(|(id, name)| format!("clock.{id}.{name}"))
+            all.filter(move |(_, name)| (*name == "tick") == of_server)
+                .map(|(id, name)| format!("clock.{id}.{name}"))
         };
         marks(false).for_each(|mark| self.wait_for_mark(&mark, now));
         // What agents told may have made something due: the server's loop must have gone round since.
