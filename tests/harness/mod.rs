@@ -301,7 +301,8 @@ impl Process<'_> {
     pub fn stop(mut self) -> Option<i32> {
         self.forget();
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+        let asked = Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status();
+        assert!(asked.expect("a shell runs").success());
         let mut code = None;
         wait_for("the process to stop", || match self.child.try_wait() {
             Ok(Some(status)) => {
