@@ -1,6 +1,7 @@
 //! One test binary over the real program: its rules, its words, and real processes where processes matter.
 
 mod bad_input;
+mod checks;
 mod durability;
 mod harness;
 mod house;

@@ -39,6 +39,10 @@ fn an_agent_that_dies_gets_one_ticket_which_stands_down_and_is_reopened() {
     let agent = world.agent("box");
     world.turn(3_000);
     assert_eq!(device(&world, "box")["state"], "up");
+    let status = world.agent_status("box");
+    for key in ["state", "server", "device", "failed_tries", "backlog", "last_check_in_at"] {
+        assert!(status.get(key).is_some(), "{key}: {status}");
+    }
 
     agent.kill();
     world.turn_until("a ticket", 10_000, || world.json(&["ticket", "list"]) != Value::Array(vec![]));
