@@ -12,6 +12,10 @@ named! {
         ServerStopped = "server.stopped",
         /// Nobody measured for a while: lineman itself was away.
         MonitorAway = "monitor.away",
+        /// The server itself is cut off: it freezes.
+        MonitorBlind = "monitor.blind",
+        /// The server can see again.
+        MonitorSighted = "monitor.sighted",
         /// A scheduled job ran.
         JobRan = "job.ran",
         /// A scheduled job failed.
@@ -36,6 +40,10 @@ named! {
         DeviceResumed = "device.resumed",
         /// A device's state changed.
         DeviceState = "device.state",
+        /// A device's state changes too often.
+        DeviceFlapping = "device.flapping",
+        /// A device that flapped is quiet again.
+        DeviceSteady = "device.steady",
         /// A device's address changed.
         DeviceAddress = "device.address",
         /// A device with a fixed address reports another.
@@ -70,6 +78,8 @@ named! {
         OutageBegan = "outage.began",
         /// It is reachable again.
         OutageEnded = "outage.ended",
+        /// It turned out that the server could not see: it is not known whether there was one.
+        OutageRetracted = "outage.retracted",
         /// A ticket was opened.
         TicketOpened = "ticket.opened",
         /// A ticket's priority changed.
@@ -80,12 +90,56 @@ named! {
         TicketResolved = "ticket.resolved",
         /// A ticket is open again.
         TicketReopened = "ticket.reopened",
+        /// A ticket went into the ticket of a root, and follows it.
+        TicketMerged = "ticket.merged",
+        /// A merged ticket is a trouble of its own again.
+        TicketUnmerged = "ticket.unmerged",
+        /// A person set a ticket's priority.
+        TicketPinned = "ticket.pinned",
+        /// A ticket's priority follows its score again.
+        TicketUnpinned = "ticket.unpinned",
+        /// A person knows of a ticket.
+        TicketAcknowledged = "ticket.acknowledged",
+        /// An acknowledgement ended.
+        TicketUnacknowledged = "ticket.unacknowledged",
+        /// A ticket waits for somebody else: its service clock stands.
+        TicketWaiting = "ticket.waiting",
+        /// A waiting ticket is worked on again.
+        TicketResumed = "ticket.resumed",
+        /// The time for a first response is nearly over.
+        TicketResponseNearing = "ticket.response-nearing",
+        /// Nobody responded in time.
+        TicketResponseBreached = "ticket.response-breached",
+        /// The time for the restoring is nearly over.
+        TicketRestoreNearing = "ticket.restore-nearing",
+        /// It was not restored in time.
+        TicketRestoreBreached = "ticket.restore-breached",
         /// A person closed a ticket.
         TicketClosed = "ticket.closed",
         /// A person took a ticket, or gave it to somebody.
         TicketAssigned = "ticket.assigned",
         /// A person wrote on a ticket.
         TicketCommented = "ticket.commented",
+        /// A maintenance window was added.
+        MaintenanceAdded = "maintenance.added",
+        /// A maintenance window was removed.
+        MaintenanceRemoved = "maintenance.removed",
+        /// Maintenance began.
+        MaintenanceBegan = "maintenance.began",
+        /// Maintenance ended.
+        MaintenanceEnded = "maintenance.ended",
+        /// Maintenance ended as planned, and a device of it is still out: that counts.
+        MaintenanceOverrun = "maintenance.overrun",
+        /// A channel for notifications was added.
+        NotifyAdded = "notify.added",
+        /// A channel for notifications was changed.
+        NotifyEdited = "notify.edited",
+        /// A channel for notifications was removed.
+        NotifyRemoved = "notify.removed",
+        /// A notification was delivered.
+        NotifySent = "notify.sent",
+        /// A notification could not be delivered, and is not tried again.
+        NotifyGaveUp = "notify.gave-up",
     }
 }
 

@@ -7,6 +7,7 @@ pub mod event;
 pub mod ids;
 pub mod judgement;
 pub mod name;
+pub mod notify;
 pub mod outage;
 pub mod query;
 

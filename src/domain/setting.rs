@@ -12,6 +12,8 @@ pub enum Shape {
     Count(i64, i64),
     /// When: a span or a cron line.
     When,
+    /// Names of devices with commas between them: at most so many.
+    Names(usize),
 }
 
 /// One setting.
@@ -44,6 +46,14 @@ pub const ALL: &[Setting] = &[
         meaning: "how much of it an agent keeps at most, in MiB" },
     Setting { key: "agent.retry_max", default: "5m", shape: Shape::Span(SECOND, DAY),
         meaning: "the longest pause between an agent's tries to reach the server" },
+    Setting { key: "blind.anchors", default: "", shape: Shape::Names(16),
+        meaning: "devices the server reaches first: when all of them fail, the server itself is cut off" },
+    Setting { key: "blind.share", default: "50", shape: Shape::Count(1, 100),
+        meaning: "the server is cut off when more than this share of unrelated sites drop together, in percent" },
+    Setting { key: "blind.sites", default: "3", shape: Shape::Count(2, 10_000),
+        meaning: "how many unrelated sites there must be for that" },
+    Setting { key: "blind.window", default: "1m", shape: Shape::Span(SECOND, HOUR),
+        meaning: "how close together they drop" },
     Setting { key: "check.every", default: "30s", shape: Shape::When,
         meaning: "when a check runs that has no schedule of its own" },
     Setting { key: "check.good_results", default: "2", shape: Shape::Count(1, 100),
@@ -62,10 +72,56 @@ pub const ALL: &[Setting] = &[
         meaning: "the longest pause between attempts to contact a device whose check-ins stopped" },
     Setting { key: "event.keep", default: "1830d", shape: Shape::Span(DAY, Millis(YEAR.0 * 100)),
         meaning: "how long events are kept" },
+    Setting { key: "flap.changes", default: "6", shape: Shape::Count(2, 1_000),
+        meaning: "a device flaps when its state changes this often" },
+    Setting { key: "flap.quiet", default: "15m", shape: Shape::Span(SECOND, DAY),
+        meaning: "without a change for this long it is quiet again" },
+    Setting { key: "flap.window", default: "30m", shape: Shape::Span(SECOND, DAY),
+        meaning: "within which time it changes that often" },
     Setting { key: "maintenance.when", default: "30 3 * * *", shape: Shape::When,
         meaning: "when the database is looked after: checkpoint, optimise, prune" },
+    Setting { key: "notify.give_up", default: "1d", shape: Shape::Span(SECOND, YEAR),
+        meaning: "how long a notification is tried before it is given up" },
+    Setting { key: "notify.group_interval", default: "5m", shape: Shape::Span(Millis::ZERO, DAY),
+        meaning: "news of tickets that were told are collected this long" },
+    Setting { key: "notify.group_wait", default: "30s", shape: Shape::Span(Millis::ZERO, DAY),
+        meaning: "the first news of tickets are collected this long" },
+    Setting { key: "notify.repeat", default: "4h", shape: Shape::Span(SECOND, YEAR),
+        meaning: "what lasts is told again after this long" },
+    Setting { key: "notify.retry", default: "10s", shape: Shape::Span(Millis(100), DAY),
+        meaning: "how soon a delivery that failed is tried again; then ever later" },
+    Setting { key: "notify.retry_max", default: "15m", shape: Shape::Span(SECOND, DAY),
+        meaning: "the longest pause between two tries of a delivery" },
     Setting { key: "reading.keep", default: "2d", shape: Shape::Span(HOUR, YEAR),
         meaning: "how long readings are kept as they were measured" },
+    Setting { key: "rollup.day", default: "1830d", shape: Shape::Span(DAY, Millis(YEAR.0 * 100)),
+        meaning: "how long readings are kept as one value a day" },
+    Setting { key: "rollup.hour", default: "90d", shape: Shape::Span(DAY, Millis(YEAR.0 * 100)),
+        meaning: "how long readings are kept as one value an hour" },
+    Setting { key: "rollup.minute", default: "7d", shape: Shape::Span(HOUR, Millis(YEAR.0 * 100)),
+        meaning: "how long readings are kept as one value a minute" },
+    Setting { key: "service.respond_p1", default: "15m", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "how soon somebody responds to a P1 ticket, in service hours; 0s: no promise" },
+    Setting { key: "service.respond_p2", default: "30m", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "how soon somebody responds to a P2 ticket, in service hours; 0s: no promise" },
+    Setting { key: "service.respond_p3", default: "4h", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "how soon somebody responds to a P3 ticket, in service hours; 0s: no promise" },
+    Setting { key: "service.respond_p4", default: "8h", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "how soon somebody responds to a P4 ticket, in service hours; 0s: no promise" },
+    Setting { key: "service.respond_p5", default: "0s", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "how soon somebody responds to a P5 ticket, in service hours; 0s: no promise" },
+    Setting { key: "service.restore_p1", default: "4h", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "how soon a P1 trouble is over, in service hours; 0s: no promise" },
+    Setting { key: "service.restore_p2", default: "8h", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "how soon a P2 trouble is over, in service hours; 0s: no promise" },
+    Setting { key: "service.restore_p3", default: "1d", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "how soon a P3 trouble is over, in service hours; 0s: no promise" },
+    Setting { key: "service.restore_p4", default: "5d", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "how soon a P4 trouble is over, in service hours; 0s: no promise" },
+    Setting { key: "service.restore_p5", default: "0s", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "how soon a P5 trouble is over, in service hours; 0s: no promise" },
+    Setting { key: "service.warn_at", default: "80", shape: Shape::Count(1, 99),
+        meaning: "a promise is nearly broken when this share of its time is over, in percent" },
     Setting { key: "ticket.group_wait", default: "30s", shape: Shape::Span(Millis::ZERO, DAY),
         meaning: "how long a device is down before a ticket is opened" },
     Setting { key: "ticket.reopen_within", default: "1d", shape: Shape::Span(Millis::ZERO, YEAR),
@@ -128,6 +184,17 @@ impl Setting {
                 }
                 Ok(count.to_string())
             }
+            Shape::Names(most) => {
+                let names: Vec<&str> =
+                    value.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+                if names.len() > most {
+                    return Err(bad(format!("{} names: {most} are the most", names.len())));
+                }
+                for name in &names {
+                    crate::domain::name::check(name).map_err(|e| bad(e.to_string()))?;
+                }
+                Ok(names.join(","))
+            }
             Shape::When => {
                 let cadence: Cadence =
                     value.parse().map_err(|e: schedules::BadCadence| bad(e.to_string()))?;
@@ -171,6 +238,11 @@ impl Settings {
     #[must_use]
     pub fn span(&self, key: &str) -> Millis {
         self.text(key).parse().unwrap_or_else(|_| panic!("setting {key} is no span"))
+    }
+
+    /// A setting that is a list of names.
+    pub fn names(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.text(key).split(',').filter(|name| !name.is_empty())
     }
 
     /// A setting that is a count.

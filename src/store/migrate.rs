@@ -13,8 +13,13 @@ pub(super) struct Migration {
 }
 
 /// All of them, in their order. What was released is not changed any more.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { name: "0001_first", sql: include_str!("migrations/0001_first.sql") }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001_first", sql: include_str!("migrations/0001_first.sql") },
+    Migration { name: "0002_policy", sql: include_str!("migrations/0002_policy.sql") },
+    Migration { name: "0003_notify", sql: include_str!("migrations/0003_notify.sql") },
+    Migration { name: "0004_maintenance", sql: include_str!("migrations/0004_maintenance.sql") },
+    Migration { name: "0005_history", sql: include_str!("migrations/0005_history.sql") },
+];
 
 /// How many have been made.
 pub(super) fn version(db: &Db) -> Result<i64> {

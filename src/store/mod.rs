@@ -12,6 +12,7 @@ mod error;
 pub mod events;
 pub mod filter;
 pub mod jobs;
+pub mod maintenance;
 mod migrate;
 mod open;
 pub mod outages;

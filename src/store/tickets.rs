@@ -57,6 +57,18 @@ pub struct Ticket {
     pub recurrences: i64,
     /// When it resolves itself.
     pub settle_at: Option<Time>,
+    /// The true start of its trouble.
+    pub began_at: Option<Time>,
+    /// The ticket of a root that it went into.
+    pub merged_into: Option<TicketId>,
+    /// The priority that a person set, whatever its score.
+    pub pinned: Option<Priority>,
+    /// Who set that.
+    pub pinned_by: Option<String>,
+    /// Who acknowledged it.
+    pub acknowledged_by: Option<String>,
+    /// When that ends by itself.
+    pub acknowledged_until: Option<Time>,
     /// The devices out of reach behind its device, by name.
     pub affected: Vec<String>,
     /// Its newest outage.
@@ -67,7 +79,8 @@ const SELECT: &str =
     "SELECT t.id, t.kind, t.state, t.title, t.device_id, d.name, t.site_id, s.name, t.priority, t.score,
     t.assignee, t.opened_at, t.opened_by, t.acknowledged_at, t.touched_at, t.recovered_at, t.resolved_at,
     t.self_resolved_at, t.close_reason, t.recurrences, t.settle_at,
-    (SELECT max(o.id) FROM outage o WHERE o.ticket_id = t.id)
+    (SELECT max(o.id) FROM outage o WHERE o.ticket_id = t.id), t.began_at, t.merged_into, t.pinned, t.pinned_by,
+    t.acknowledged_by, t.acknowledged_until
     FROM ticket t LEFT JOIN device d ON d.id = t.device_id LEFT JOIN site s ON s.id = t.site_id";
 
 /// What a query for tickets may ask for, and where that stands.
@@ -483,5 +496,11 @@ fn ticket(row: &Row) -> Result<Ticket> {
         settle_at: row.get(20)?,
         affected: Vec::new(),
         outage: row.get(21)?,
+        began_at: row.get(22)?,
+        merged_into: row.get::<Option<i64>>(23)?.map(TicketId),
+        pinned: row.get::<Option<String>>(24)?.and_then(|word| word.parse().ok()),
+        pinned_by: row.get(25)?,
+        acknowledged_by: row.get(26)?,
+        acknowledged_until: row.get(27)?,
     })
 }

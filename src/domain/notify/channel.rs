@@ -1,0 +1,1 @@
+//! A channel: by which way somebody is told.

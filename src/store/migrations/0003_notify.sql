@@ -1,0 +1,1 @@
+-- Who is told what: channels, who was told of which ticket, and what is still to be delivered.

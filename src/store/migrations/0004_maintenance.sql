@@ -1,0 +1,1 @@
+-- Maintenance windows, and the service clock of tickets.

@@ -1,0 +1,1 @@
+-- Readings rolled up, and what was proven afterwards.
