@@ -50,7 +50,9 @@ pub fn run(context: &Context, which: &str) -> Result<Output, Failure> {
     nudged.dedup();
     if !nudged.is_empty() {
         context.change(move |tx, _| {
-            nudged.into_iter().try_for_each(|device| checks::nudge(tx, device))?;
+            nudged
+                .into_iter()
+                .try_for_each(|device| checks::nudge(tx, checks::Nudged::Own(device), tx.now))?;
             Ok(Output::Nothing)
         })?;
     }

@@ -4,10 +4,11 @@ use std::io::Read;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use lineman::app::Snapshot;
 use lineman::domain::device::Importance;
-use lineman::domain::ticket::{Condition, Kind, Weights, score};
+use lineman::domain::ticket::{Kind, Weights, score};
 use lineman::reports;
-use lineman::server::judge;
+use lineman::server::tickets as desk;
 use lineman::store::tickets::{self, Ticket};
 use lineman::store::{Tx, devices};
 use schedules::Millis;
@@ -120,7 +121,7 @@ impl TicketVerb {
             }),
             TicketVerb::Explain(Number { number }) => context.ask(|tx| {
                 let ticket = tickets::get(tx, &number)?;
-                Ok(Output::Table(reports::tickets::reasons(&ticket, &judge::score(tx, &ticket)?)))
+                Ok(Output::Table(reports::tickets::reasons(&ticket, &desk::score(tx, &ticket)?)))
             }),
             TicketVerb::Open(options) => open(options, context),
             TicketVerb::Comment { number, text } => {
@@ -128,7 +129,7 @@ impl TicketVerb {
                 context.change(move |tx, by| {
                     let ticket = tickets::get(tx, &number)?;
                     tickets::comment(tx, &ticket, &text, by)?;
-                    judge::rescore(tx, &tickets::of(tx, ticket.id)?, by)?;
+                    desk::refresh(tx, &Snapshot::load(tx)?, ticket.id, by)?;
                     line(tx, &ticket)
                 })
             }
@@ -137,7 +138,7 @@ impl TicketVerb {
                 let who = who.as_deref().map(|who| lineman::domain::name::check(who)).transpose();
                 let who = who.map_err(|e| Failure::usage(format!("assign ticket {}: {e}", ticket.id)))?;
                 tickets::assign(tx, &ticket, who, by)?;
-                judge::rescore(tx, &tickets::of(tx, ticket.id)?, by)?;
+                desk::refresh(tx, &Snapshot::load(tx)?, ticket.id, by)?;
                 line(tx, &ticket)
             }),
             TicketVerb::Close { number, reason } => context.change(move |tx, by| {
@@ -146,13 +147,14 @@ impl TicketVerb {
                 if reason.is_none() {
                     refuse_while_down(tx, &ticket)?;
                 }
-                tickets::close(tx, &ticket, reason, by)?;
+                tickets::end(tx, &ticket, tickets::End::Closed, reason, by)?;
+                desk::refresh(tx, &Snapshot::load(tx)?, ticket.id, by)?;
                 line(tx, &ticket)
             }),
             TicketVerb::Reopen(Number { number }) => context.change(move |tx, by| {
                 let ticket = tickets::get(tx, &number)?;
                 tickets::reopen(tx, &ticket, by)?;
-                judge::rescore(tx, &tickets::of(tx, ticket.id)?, by)?;
+                desk::refresh(tx, &Snapshot::load(tx)?, ticket.id, by)?;
                 line(tx, &ticket)
             }),
         }
@@ -163,13 +165,8 @@ fn open(options: OpenOptions, context: &Context) -> Result<Output, Failure> {
     context.change(move |tx, by| {
         let OpenOptions { title, device, kind } = options;
         let device = device.map(|device| devices::get(tx, &device)).transpose()?;
-        let score = score(Weights {
-            condition: Condition::Work,
-            out_of_reach: 1,
-            importance: device.as_ref().map_or(Importance::Normal, |device| device.importance),
-            customers_out: 0,
-            unacknowledged: Millis::ZERO,
-        });
+        let importance = device.as_ref().map_or(Importance::Normal, |device| device.importance);
+        let score = score(Weights::work(importance, Millis::ZERO));
         let new = tickets::New {
             kind,
             title,
@@ -177,7 +174,8 @@ fn open(options: OpenOptions, context: &Context) -> Result<Output, Failure> {
             site: device.as_ref().and_then(|device| device.site.as_ref()).map(|site| site.0),
         };
         let rescore_at = lineman::domain::ticket::next_age_step(tx.now, tx.now);
-        let id = tickets::open(tx, &new, &score, rescore_at, by)?;
+        let id = tickets::open(tx, &new, &score, rescore_at, None, by)?;
+        desk::refresh(tx, &Snapshot::load(tx)?, id, by)?;
         line(tx, &tickets::of(tx, id)?)
     })
 }

@@ -26,6 +26,17 @@ named! {
     }
 }
 
+impl Kind {
+    /// Whether lineman asks, so that there is a result soon; otherwise it waits for a call.
+    #[must_use]
+    pub fn is_probed(self) -> bool {
+        match self {
+            Kind::Icmp | Kind::Tcp | Kind::Http | Kind::Contact => true,
+            Kind::CheckIn | Kind::Ping => false,
+        }
+    }
+}
+
 named! {
     /// What a check's results have made of it.
     pub enum Status {

@@ -20,6 +20,34 @@ pub struct Evidence {
     pub parents: Vec<Parent>,
     /// A person said not to look.
     pub paused: bool,
+    /// Whether the server itself can see.
+    pub sight: Sight,
+    /// The server was cut off not long ago.
+    pub back: Option<Back>,
+}
+
+/// Whether the server itself can see: what it stands behind is the parent of everything that has no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Nobody has looked yet.
+    NotLooked,
+    /// It sees others: whoever does not answer is out of reach.
+    Clear,
+    /// Others fail as well, or have not been tried since: so long they are waited for.
+    Doubtful(Millis),
+    /// It is cut off, since then.
+    Blind(Time),
+}
+
+/// When the server could see again. Each device is tried once before it is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Back {
+    /// When that was.
+    pub at: Time,
+    /// Until when a probe's result is waited for.
+    pub probed_until: Time,
+    /// Until when a call is waited for.
+    pub called_until: Time,
 }
 
 /// One check of the device.
@@ -65,6 +93,17 @@ pub struct Judgement {
     pub recheck: Recheck,
 }
 
+impl Judgement {
+    /// Whether it waits for a look at whether the server itself can see.
+    #[must_use]
+    pub fn needs_sight(&self) -> bool {
+        self.again.is_some_and(|(_, why)| why == LOOKS)
+    }
+}
+
+/// Why a judgement waits for the server's own sight.
+const LOOKS: &str = "the server looks whether it can see";
+
 /// Whose checks are to run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recheck {
@@ -74,6 +113,8 @@ pub enum Recheck {
     Parents,
     /// The device's own.
     Own,
+    /// Those of others, so that the server knows whether it can see.
+    Others,
 }
 
 /// Judges a device. `hold`: how long a parent's proof is waited for, or a child's after its parent came back.
@@ -94,6 +135,12 @@ pub fn judge(evidence: &Evidence, hold: Millis, now: Time) -> Judgement {
     }
     if evidence.failures().next().is_none() {
         return evidence.is(State::Unknown, now, "not measured", now);
+    }
+    if let Sight::Blind(since) = evidence.sight {
+        return evidence.is(State::Unknown, since, "the server itself is cut off", now);
+    }
+    if let Some(until) = evidence.untried(now) {
+        return evidence.kept(Some((until, "the server was cut off, it is tried first")), Recheck::Nobody);
     }
     evidence.out_of_reach(hold, now)
 }
@@ -133,6 +180,24 @@ impl Evidence {
 
     fn awaited(&self, now: Time) -> Option<Time> {
         self.checks.iter().filter_map(|check| check.awaited_until).filter(|until| *until > now).min()
+    }
+
+    /// Until when something that failed is waited for, as it was not tried since the server can see again.
+    fn untried(&self, now: Time) -> Option<Time> {
+        let back = self.back?;
+        let until = |(kind, health): (Kind, Health)| {
+            let until = if kind.is_probed() { back.probed_until } else { back.called_until };
+            (health.last_at <= back.at && until > now).then_some(until)
+        };
+        self.failures().filter_map(until).max()
+    }
+
+    /// What failed while the server was cut off says nothing about that time.
+    fn not_before_sight(&self, since: Time) -> Time {
+        match self.back {
+            Some(back) if self.was == State::Unknown => since.max(back.at),
+            Some(_) | None => since,
+        }
     }
 
     fn is(&self, state: State, proof_at: Time, reason: &str, now: Time) -> Judgement {
@@ -219,7 +284,7 @@ impl Evidence {
                     let kept = self.kept(Some((parent_since + hold, "its parent came back")), Recheck::Own);
                     return Judgement { held_since: Some(self.held_since.unwrap_or(now)), ..kept };
                 }
-                self.is(State::Down, since, &reason, now)
+                self.is(State::Down, self.not_before_sight(since), &reason, now)
             }
             Path::Stale => {
                 let held_since = self.held_since.unwrap_or(now);
@@ -230,11 +295,27 @@ impl Evidence {
                 let kept = self.kept(Some((until, "its parent is checked first")), Recheck::Parents);
                 Judgement { held_since: Some(held_since), ..kept }
             }
-            Path::NotKnown => self.is(State::Down, since, &reason, now),
+            Path::NotKnown => self.out_of_sight(since, &reason, hold, now),
             Path::Gone => {
                 self.is(State::Unreachable, since, &format!("{reason}; no parent is available"), now)
             }
         }
+    }
+
+    /// Nothing but the server itself stands between: it is not called down while the server may be cut off.
+    fn out_of_sight(&self, since: Time, reason: &str, hold: Millis, now: Time) -> Judgement {
+        let held_since = self.held_since.unwrap_or(now);
+        let (until, recheck) = match self.sight {
+            Sight::NotLooked => (now, Recheck::Nobody),
+            Sight::Doubtful(patience) => (held_since + patience.min(hold), Recheck::Others),
+            Sight::Clear | Sight::Blind(_) => (Time::MIN, Recheck::Nobody),
+        };
+        let looked = self.sight != Sight::NotLooked;
+        if self.was == State::Down || (looked && now >= until) {
+            return self.is(State::Down, self.not_before_sight(since), reason, now);
+        }
+        let kept = self.kept(Some((until, LOOKS)), recheck);
+        Judgement { held_since: Some(held_since), proof_at: since, ..kept }
     }
 
     fn path(&self, failed_since: Time) -> Path {
@@ -254,10 +335,7 @@ impl Evidence {
 
     /// Whether the device was itself tried since its parent came back.
     fn tried_since(&self, parent_since: Time, hold: Millis, now: Time) -> bool {
-        let probed = |check: &&Proof| match check.kind {
-            Kind::Icmp | Kind::Tcp | Kind::Http | Kind::Contact => true,
-            Kind::CheckIn | Kind::Ping => false,
-        };
+        let probed = |check: &&Proof| check.kind.is_probed();
         let mut probes = self.checks.iter().filter(probed).peekable();
         let tried = |probe: &Proof| probe.health.is_some_and(|health| health.last_at > parent_since);
         now >= parent_since + hold || (probes.peek().is_some() && probes.all(tried))

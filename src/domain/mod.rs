@@ -1,9 +1,11 @@
 //! Types and rules, pure: no async, no SQL, no clock, no randomness. Time comes in as an argument.
 
+pub mod blind;
 pub mod check;
 pub mod check_in;
 pub mod device;
 pub mod event;
+pub mod flapping;
 pub mod ids;
 pub mod judgement;
 pub mod name;

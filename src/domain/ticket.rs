@@ -69,6 +69,8 @@ named! {
         Down = "down",
         /// The device is reachable, but not well.
         Degraded = "degraded",
+        /// The device goes up and down.
+        Flapping = "flapping",
         /// The device came back by itself.
         Recovered = "recovered",
         /// Work that is not an outage.
@@ -89,6 +91,23 @@ pub struct Weights {
     pub customers_out: u32,
     /// How long nobody acknowledged it; zero once somebody did.
     pub unacknowledged: Millis,
+    /// Whether there is another way to all that hangs on it.
+    pub relief: bool,
+}
+
+impl Weights {
+    /// Those of work that is no outage.
+    #[must_use]
+    pub fn work(importance: Importance, unacknowledged: Millis) -> Weights {
+        Weights {
+            condition: Condition::Work,
+            out_of_reach: 1,
+            importance,
+            customers_out: 0,
+            unacknowledged,
+            relief: false,
+        }
+    }
 }
 
 /// A score, with the reasons that make it up.
@@ -125,6 +144,7 @@ pub fn score(w: Weights) -> Score {
     let (points, what) = match w.condition {
         Condition::Down => (50, "the device is down"),
         Condition::Degraded => (25, "the device is degraded"),
+        Condition::Flapping => (30, "the device is flapping"),
         Condition::Recovered => (5, "it recovered by itself"),
         Condition::Work => (20, "work, not an outage"),
     };
@@ -151,6 +171,9 @@ pub fn score(w: Weights) -> Score {
         let plural = if hours == 1 { "" } else { "s" };
         let more = if hours == 3 { " or more" } else { "" };
         reasons.push((5 * hours, format!("nobody acknowledged it for {hours} hour{plural}{more}")));
+    }
+    if w.relief {
+        reasons.push((-20, "there is another way to all that hangs on it".to_owned()));
     }
     Score { reasons }
 }
@@ -229,6 +252,7 @@ mod tests {
             importance,
             customers_out: customers,
             unacknowledged: Millis::from_secs(3_600 * hours),
+            relief: false,
         }
     }
 
@@ -249,6 +273,8 @@ mod tests {
             (weights(Down, 1, Normal, 0, 1),        55, Priority::P3),
             (weights(Down, 1, Normal, 0, 900),      65, Priority::P2),
             (weights(Degraded, 1, Normal, 0, 0),    25, Priority::P4),
+            (weights(Condition::Flapping, 1, Normal, 0, 0), 30, Priority::P4),
+            (Weights { relief: true, ..weights(Down, 1, Normal, 0, 0) }, 30, Priority::P4),
             (weights(Recovered, 900, Critical, 99, 9), 5, Priority::P5),
             (weights(Work, 0, Normal, 0, 0),        20, Priority::P4),
             (weights(Work, 0, Low, 0, 0),            5, Priority::P5),

@@ -14,6 +14,7 @@ use crate::domain::check_in::{Dating, is_live, missed_at, skew_is_news};
 use crate::domain::device::{AddressFrom, own_address};
 use crate::domain::event::Kind as Happened;
 use crate::domain::ids::{CheckId, DeviceId};
+use crate::server::sight::Eyes;
 use crate::server::{config, contact, judge};
 use crate::store::agents::{Called, Caller};
 use crate::store::checks::{Known, Measured, Reading};
@@ -88,6 +89,7 @@ pub fn check_in(
         },
         caller: &caller,
         status: None,
+        eyes: Eyes::default(),
     };
     let mut acked = caller.acked;
     for record in &call.records {
@@ -185,6 +187,7 @@ struct Taking<'a> {
     dating: Dating<'a>,
     caller: &'a Caller,
     status: Option<(Time, &'a Status)>,
+    eyes: Eyes,
 }
 
 impl<'a> Taking<'a> {
@@ -279,7 +282,7 @@ impl<'a> Taking<'a> {
         if before != health.status {
             let (device, kind) = (known.device, known.kind);
             told(self.tx, device, id, kind, before, &health, message, &self.by)?;
-            judge::judge(self.tx, self.known, device, &self.by)?;
+            judge::judge_with(self.tx, self.known, device, &self.eyes, &self.by)?;
         }
         Ok(true)
     }
@@ -309,7 +312,7 @@ impl<'a> Taking<'a> {
                         &json!({"since": health.since}),
                     )?;
                 }
-                judge::judge(tx, self.known, caller.device, &self.by)?;
+                judge::judge_with(tx, self.known, caller.device, &self.eyes, &self.by)?;
             }
         }
         self.row(call, seen_address)

@@ -12,9 +12,11 @@ pub mod ping;
 pub mod routes;
 pub mod secret;
 pub mod service;
+pub mod sight;
 pub mod start;
 pub mod steps;
 pub mod tick;
+pub mod tickets;
 pub mod tls;
 
 use std::fs::{File, OpenOptions, TryLockError};

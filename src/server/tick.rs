@@ -106,13 +106,17 @@ async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Optio
 pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
     let mut changed = false;
     loop {
-        let asked = [
+        let mut asked = vec![
             silence::step(app).await?,
             pings::step(app).await?,
+            judgements::sight(app).await?,
             judgements::step(app).await?,
-            tickets::open(app).await?,
-            tickets::settle(app).await?,
+            judgements::flapping(app).await?,
         ];
+        // Tickets follow once all are judged: then each is brought up to date once.
+        if !asked.contains(&Worked::Yes) {
+            asked.extend([tickets::open(app).await?, tickets::settle(app).await?]);
+        }
         let mut next: Option<Time> = None;
         let mut worked = false;
         for answer in asked {

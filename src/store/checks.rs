@@ -330,14 +330,43 @@ pub fn keep_reading(tx: &WriteTx, id: CheckId, reading: &Reading) -> Result<()> 
     Ok(())
 }
 
-/// Asks for a result of a device's checks now, at whichever agent runs them.
+/// Whose checks are to run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nudged {
+    /// This device's.
+    Own(DeviceId),
+    /// Those of its parents.
+    Parents(DeviceId),
+    /// Those of its parents and children.
+    Neighbours(DeviceId),
+    /// Everybody's.
+    All,
+}
+
+/// Asks for results now, at whichever agents run the checks; those that were asked for one after `not_since` are passed
+/// over.
 ///
 /// # Errors
 /// The database's.
-pub fn nudge(tx: &WriteTx, device: DeviceId) -> Result<()> {
+pub fn nudge(tx: &WriteTx, whose: Nudged, not_since: Time) -> Result<()> {
+    let (within, device) = match whose {
+        Nudged::Own(device) => ("device_id = $3", device),
+        Nudged::Parents(device) => {
+            ("device_id IN (SELECT parent_id FROM device_parent WHERE device_id = $3)", device)
+        }
+        Nudged::Neighbours(device) => (
+            "device_id IN (SELECT parent_id FROM device_parent WHERE device_id = $3
+             UNION ALL SELECT device_id FROM device_parent WHERE parent_id = $3)",
+            device,
+        ),
+        Nudged::All => ("device_id > $3", DeviceId(0)),
+    };
     let agents = tx.all(
-        "UPDATE checks SET nudge = nudge + 1 WHERE device_id = $1 AND spec <> '{}' RETURNING agent_id",
-        args![device.0],
+        &format!(
+            "UPDATE checks SET nudge = nudge + 1, nudged_at = $1 WHERE {within} AND spec <> '{{}}'
+             AND (nudged_at IS NULL OR nudged_at <= $2) RETURNING agent_id"
+        ),
+        args![tx.now, not_since, device.0],
         |row| Ok(row.get::<Option<i64>>(0)?.map(DeviceId)),
     )?;
     let agents: BTreeSet<Option<DeviceId>> = agents.into_iter().collect();
@@ -345,6 +374,19 @@ pub fn nudge(tx: &WriteTx, device: DeviceId) -> Result<()> {
         config_changed(tx, agent.into())?;
     }
     Ok(())
+}
+
+/// The plain pings that were missed since `since` are waited for anew from now on: nobody could have heard them. The
+/// checks.
+///
+/// # Errors
+/// The database's.
+pub fn pings_missed_since(tx: &Tx, since: Time) -> Result<Vec<Check>> {
+    tx.all(
+        &format!("{SELECT} WHERE c.kind = 'ping' AND h.status = 'failed' AND h.run_since >= $1"),
+        args![since],
+        check,
+    )
 }
 
 /// What the checks of other devices have made of it is forgotten that the agent on `agent` runs: it went silent, and

@@ -13,6 +13,7 @@ use crate::domain::name;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
 use crate::store::settings::{Whose, config_changed};
+use crate::store::states;
 use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
 /// The most devices one database holds.
@@ -57,11 +58,13 @@ pub struct Device {
     pub tags: Vec<String>,
     /// What it hangs on, by name.
     pub parents: Vec<String>,
+    /// Since when its state changes too often.
+    pub flapping_since: Option<Time>,
 }
 
 const SELECT: &str =
     "SELECT d.id, d.name, d.site_id, s.name, d.address, d.address_from, d.dns_name, d.importance, d.state,
-    d.state_since, d.reason, d.paused_at, d.note, d.created_at, a.last_check_in_at, d.held_since
+    d.state_since, d.reason, d.paused_at, d.note, d.created_at, a.last_check_in_at, d.held_since, d.flapping_since
     FROM device d LEFT JOIN site s ON s.id = d.site_id LEFT JOIN agent a ON a.device_id = d.id";
 
 /// What a query for devices may ask for, and where that stands.
@@ -108,6 +111,14 @@ pub fn find(tx: &Tx, id_or_name: &str) -> Result<Option<Device>> {
         |row| row.get(0),
     )?;
     Ok(Some(found))
+}
+
+/// The device of that number as it is judged: without its tags and parents.
+///
+/// # Errors
+/// The database's.
+pub fn bare(tx: &Tx, id: DeviceId) -> Result<Option<Device>> {
+    tx.maybe(&format!("{SELECT} WHERE d.id = $1"), args![id.0], device)
 }
 
 /// The device of that id or name, which must be there.
@@ -358,6 +369,7 @@ pub fn set_state(tx: &WriteTx, device: &Device, judged: &Judgement, by: &Actor) 
     if judged.state == device.state {
         return Ok(false);
     }
+    states::changed(tx, device.id, judged.since, judged.state, reason)?;
     let body = json!({"from": device.state.as_str(), "to": judged.state.as_str(), "since": judged.since,
         "reason": reason});
     events::record(tx, by, Kind::DeviceState, device.id.into(), &body)?;
@@ -384,6 +396,63 @@ fn checks_changed(tx: &WriteTx, id: DeviceId) -> Result<()> {
 pub fn judge_soon(tx: &WriteTx, id: DeviceId) -> Result<()> {
     tx.run("UPDATE device SET judge_at = $2 WHERE id = $1", args![id.0, tx.now])?;
     Ok(())
+}
+
+/// Asks for the children of a device to be judged anew.
+///
+/// # Errors
+/// The database's.
+pub fn judge_children_soon(tx: &WriteTx, id: DeviceId) -> Result<()> {
+    tx.run(
+        "UPDATE device SET judge_at = $2 WHERE id IN (SELECT device_id FROM device_parent WHERE parent_id = $1)",
+        args![id.0, tx.now],
+    )?;
+    Ok(())
+}
+
+/// Says since when a device flaps, and when to look whether it is quiet again.
+///
+/// # Errors
+/// The database's.
+pub fn set_flapping(tx: &WriteTx, id: DeviceId, since: Option<Time>, look_at: Option<Time>) -> Result<()> {
+    tx.run(
+        "UPDATE device SET flapping_since = $2, flap_look_at = $3 WHERE id = $1",
+        args![id.0, since, look_at],
+    )?;
+    Ok(())
+}
+
+/// The flapping devices that may be quiet by `now`.
+///
+/// # Errors
+/// The database's.
+pub fn maybe_quiet(tx: &Tx, now: Time, limit: u32) -> Result<Vec<DeviceId>> {
+    let sql = format!("SELECT id FROM device WHERE flap_look_at <= $1 ORDER BY flap_look_at LIMIT {limit}");
+    tx.all(&sql, args![now], |row| Ok(DeviceId(row.get(0)?)))
+}
+
+/// When the next flapping device may be quiet.
+///
+/// # Errors
+/// The database's.
+pub fn next_maybe_quiet(tx: &Tx) -> Result<Option<Time>> {
+    tx.one("SELECT min(flap_look_at) FROM device WHERE flap_look_at IS NOT NULL", args![], |row| row.get(0))
+}
+
+/// Whether a device has children, and all of them can be reached: there is another way to them.
+///
+/// # Errors
+/// The database's.
+pub fn has_relief(tx: &Tx, id: DeviceId) -> Result<bool> {
+    tx.one(
+        "SELECT count(*), coalesce(sum(CASE WHEN d.state IN ('up', 'degraded') THEN 1 ELSE 0 END), 0)
+         FROM device_parent p JOIN device d ON d.id = p.device_id WHERE p.parent_id = $1",
+        args![id.0],
+        |row| {
+            let (all, up): (i64, i64) = (row.get(0)?, row.get(1)?);
+            Ok(all > 0 && all == up)
+        },
+    )
 }
 
 /// The devices that are to be judged by `now`.
@@ -429,18 +498,6 @@ pub fn parents(tx: &Tx, id: DeviceId) -> Result<Vec<(DeviceId, Parent)>> {
             let proven_at = row.get::<Option<Time>>(3)?.max(row.get::<Option<Time>>(4)?);
             Ok((DeviceId(row.get(0)?), Parent { state: word(row, 1)?, since: row.get(2)?, proven_at }))
         },
-    )
-}
-
-/// Its children.
-///
-/// # Errors
-/// The database's.
-pub fn children(tx: &Tx, id: DeviceId) -> Result<Vec<DeviceId>> {
-    tx.all(
-        "SELECT device_id FROM device_parent WHERE parent_id = $1 ORDER BY device_id",
-        args![id.0],
-        |row| Ok(DeviceId(row.get(0)?)),
     )
 }
 
@@ -525,5 +582,6 @@ fn device(row: &Row) -> Result<Device> {
         held_since: row.get(15)?,
         tags: Vec::new(),
         parents: Vec::new(),
+        flapping_since: row.get(16)?,
     })
 }

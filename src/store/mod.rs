@@ -5,6 +5,7 @@
 //! line in `migrate.rs`. No constraint is deferred: one that fails only at the commit would fail for its neighbours.
 
 pub mod agents;
+pub mod blind;
 pub mod checks;
 pub mod devices;
 mod engine;
@@ -19,6 +20,7 @@ pub mod outages;
 mod readers;
 pub mod settings;
 pub mod sites;
+pub mod states;
 pub mod tickets;
 mod tx;
 mod value;

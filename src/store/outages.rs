@@ -41,6 +41,7 @@ pub const QUERY: &[Column] = &[
     Column::text("device", "d.name"),
     Column::words("source", "o.source", Source::NAMES),
     Column::flag("open", "o.ended_at IS NULL"),
+    Column::flag("retracted", "o.retracted_at IS NOT NULL"),
     Column::time("started", "o.started_at"),
     Column::time("ended", "o.ended_at"),
     Column::number("ticket", "o.ticket_id"),

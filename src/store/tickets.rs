@@ -1,9 +1,14 @@
 //! Tickets, what is written on them, and which devices they are about.
 
+mod follow;
+mod people;
+
 use schedules::Time;
 use serde_json::json;
 
-use crate::domain::device::Importance;
+pub use follow::*;
+pub use people::*;
+
 use crate::domain::event::{About, Kind as Happened};
 use crate::domain::ids::{DeviceId, SiteId, TicketId};
 use crate::domain::ticket::{Kind, Newest, Priority, Score, State};
@@ -69,6 +74,10 @@ pub struct Ticket {
     pub acknowledged_by: Option<String>,
     /// When that ends by itself.
     pub acknowledged_until: Option<Time>,
+    /// Since when nobody acknowledged it, while nobody does.
+    pub aging_since: Time,
+    /// When it is worked on again by itself.
+    pub waiting_until: Option<Time>,
     /// The devices out of reach behind its device, by name.
     pub affected: Vec<String>,
     /// Its newest outage.
@@ -80,7 +89,7 @@ const SELECT: &str =
     t.assignee, t.opened_at, t.opened_by, t.acknowledged_at, t.touched_at, t.recovered_at, t.resolved_at,
     t.self_resolved_at, t.close_reason, t.recurrences, t.settle_at,
     (SELECT max(o.id) FROM outage o WHERE o.ticket_id = t.id), t.began_at, t.merged_into, t.pinned, t.pinned_by,
-    t.acknowledged_by, t.acknowledged_until
+    t.acknowledged_by, t.acknowledged_until, coalesce(t.aging_since, t.opened_at), t.waiting_until
     FROM ticket t LEFT JOIN device d ON d.id = t.device_id LEFT JOIN site s ON s.id = t.site_id";
 
 /// What a query for tickets may ask for, and where that stands.
@@ -96,6 +105,9 @@ pub const QUERY: &[Column] = &[
     Column::time("opened", "t.opened_at"),
     Column::time("recovered", "t.recovered_at"),
     Column::number("id", "t.id"),
+    Column::number("merged_into", "t.merged_into"),
+    Column::flag("acknowledged", "t.acknowledged_at IS NOT NULL"),
+    Column::flag("pinned", "t.pinned IS NOT NULL"),
 ];
 
 /// Where free text is looked for.
@@ -191,6 +203,7 @@ pub fn open(
     new: &New,
     score: &Score,
     rescore_at: Option<Time>,
+    began_at: Option<Time>,
     by: &Actor,
 ) -> Result<TicketId> {
     let title = new.title.trim();
@@ -198,8 +211,8 @@ pub fn open(
         return Err(Error::usage(format!("a title has 1 to {MAX_TITLE} characters, all of them printable")));
     }
     let id = tx.id(
-        "INSERT INTO ticket (kind, state, title, device_id, site_id, priority, score, opened_at, opened_by, rescore_at)
-         VALUES ($1, 'open', $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+        "INSERT INTO ticket (kind, state, title, device_id, site_id, priority, score, opened_at, opened_by, rescore_at,
+         aging_since, began_at) VALUES ($1, 'open', $2, $3, $4, $5, $6, $7, $8, $9, $7, $10) RETURNING id",
         args![
             new.kind.as_str(),
             title,
@@ -209,7 +222,8 @@ pub fn open(
             i64::from(score.points()),
             tx.now,
             by.to_string(),
-            rescore_at
+            rescore_at,
+            began_at
         ],
     )?;
     let about = About { device: new.device, site: new.site, ticket: Some(TicketId(id)) };
@@ -227,246 +241,6 @@ pub fn about(ticket: &Ticket) -> About {
         site: ticket.site.as_ref().map(|s| s.0),
         ticket: Some(ticket.id),
     }
-}
-
-/// Sets a ticket's score, with an event if its priority is another one now.
-///
-/// # Errors
-/// The database's.
-pub fn set_score(
-    tx: &WriteTx,
-    ticket: &Ticket,
-    score: &Score,
-    rescore_at: Option<Time>,
-    by: &Actor,
-) -> Result<()> {
-    let priority = score.priority();
-    tx.run(
-        "UPDATE ticket SET priority = $2, score = $3, rescore_at = $4 WHERE id = $1",
-        args![ticket.id.0, priority.as_str(), i64::from(score.points()), rescore_at],
-    )?;
-    if priority != ticket.priority {
-        let body = json!({"from": ticket.priority.as_str(), "to": priority.as_str(), "score": score.points(),
-            "reasons": score.reasons});
-        events::record(tx, by, Happened::TicketPriority, about(ticket), &body)?;
-    }
-    Ok(())
-}
-
-/// The device of an open ticket came back by itself. `settle_at`: when it resolves itself.
-///
-/// # Errors
-/// The database's.
-pub fn recovered(tx: &WriteTx, ticket: &Ticket, at: Time, settle_at: Option<Time>, by: &Actor) -> Result<()> {
-    let rows = tx.run(
-        "UPDATE ticket SET state = 'recovered', recovered_at = $2, settle_at = $3 WHERE id = $1 AND state IN ('open', 'waiting')",
-        args![ticket.id.0, at, settle_at],
-    )?;
-    if rows == 1 {
-        let body = json!({"recovered_at": at, "settle_at": settle_at});
-        events::record(tx, by, Happened::TicketRecovered, about(ticket), &body)?;
-    }
-    Ok(())
-}
-
-/// Says when a recovered ticket resolves itself; `None`: it does not for now.
-///
-/// # Errors
-/// The database's.
-pub fn set_settle(tx: &WriteTx, id: TicketId, at: Option<Time>) -> Result<()> {
-    tx.run("UPDATE ticket SET settle_at = $2 WHERE id = $1 AND state = 'recovered'", args![id.0, at])?;
-    Ok(())
-}
-
-/// The trouble is back: the ticket is open again, and its recurrence counted.
-///
-/// # Errors
-/// The database's.
-pub fn relapse(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<()> {
-    tx.run(
-        "UPDATE ticket SET state = 'open', recurrences = recurrences + 1, recovered_at = NULL, resolved_at = NULL,
-         self_resolved_at = NULL, settle_at = NULL WHERE id = $1",
-        args![ticket.id.0],
-    )?;
-    let body = json!({"recurrences": ticket.recurrences + 1, "was": ticket.state.as_str()});
-    events::record(tx, by, Happened::TicketReopened, about(ticket), &body)?;
-    Ok(())
-}
-
-/// A recovered ticket resolves itself; false where somebody touched it meanwhile.
-///
-/// # Errors
-/// The database's.
-pub fn self_resolve(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<bool> {
-    let rows = tx.run(
-        "UPDATE ticket SET state = 'resolved', resolved_at = $2, self_resolved_at = $2, settle_at = NULL, rescore_at = NULL
-         WHERE id = $1 AND state = 'recovered' AND touched_at IS NULL",
-        args![ticket.id.0, tx.now],
-    )?;
-    if rows == 1 {
-        events::record(tx, by, Happened::TicketResolved, about(ticket), &json!({"by_itself": true}))?;
-    }
-    Ok(rows == 1)
-}
-
-/// A person closes it.
-///
-/// # Errors
-/// It is done already, or the database's.
-pub fn close(tx: &WriteTx, ticket: &Ticket, reason: Option<&str>, by: &Actor) -> Result<()> {
-    let rows = tx.run(
-        "UPDATE ticket SET state = 'closed', resolved_at = coalesce(resolved_at, $2), touched_at = coalesce(touched_at, $2),
-         acknowledged_at = coalesce(acknowledged_at, $2), close_reason = $3, settle_at = NULL, rescore_at = NULL
-         WHERE id = $1 AND state IN ('open', 'waiting', 'recovered', 'resolved')",
-        args![ticket.id.0, tx.now, reason],
-    )?;
-    if rows == 0 {
-        return Err(Error::Conflict(format!("ticket {} is {} already", ticket.id, ticket.state)));
-    }
-    events::record(tx, by, Happened::TicketClosed, about(ticket), &json!({"reason": reason}))?;
-    Ok(())
-}
-
-/// A person opens it again.
-///
-/// # Errors
-/// It is not done, its device has another ticket by now, or the database's.
-pub fn reopen(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<()> {
-    if !ticket.state.is_done() {
-        return Err(Error::Conflict(format!("ticket {} is {} already", ticket.id, ticket.state)));
-    }
-    if ticket.kind == Kind::Outage
-        && let Some((device, name)) = &ticket.device
-        && let Some(other) = unfinished_of(tx, *device)?
-    {
-        return Err(Error::refused(format!(
-            "device '{name}' has ticket {} by now: one trouble has one ticket",
-            other.id
-        )));
-    }
-    tx.run(
-        "UPDATE ticket SET state = 'open', resolved_at = NULL, self_resolved_at = NULL, close_reason = NULL,
-         recovered_at = NULL, touched_at = coalesce(touched_at, $2) WHERE id = $1",
-        args![ticket.id.0, tx.now],
-    )?;
-    events::record(tx, by, Happened::TicketReopened, about(ticket), &json!({"was": ticket.state.as_str()}))?;
-    Ok(())
-}
-
-/// Gives it to somebody, or to nobody. Whoever has it has acknowledged it.
-///
-/// # Errors
-/// The database's.
-pub fn assign(tx: &WriteTx, ticket: &Ticket, to: Option<&str>, by: &Actor) -> Result<()> {
-    tx.run(
-        "UPDATE ticket SET assignee = $2, touched_at = coalesce(touched_at, $3), settle_at = NULL,
-         acknowledged_at = CASE WHEN $2 IS NULL THEN acknowledged_at ELSE coalesce(acknowledged_at, $3) END WHERE id = $1",
-        args![ticket.id.0, to, tx.now],
-    )?;
-    let body = json!({"from": ticket.assignee, "to": to});
-    events::record(tx, by, Happened::TicketAssigned, about(ticket), &body)?;
-    Ok(())
-}
-
-/// One thing somebody wrote on a ticket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Comment {
-    /// When.
-    pub at: Time,
-    /// Who.
-    pub author: String,
-    /// What.
-    pub text: String,
-}
-
-/// A person writes on it, and so has touched and acknowledged it.
-///
-/// # Errors
-/// There is nothing to write, or too much, or the database's.
-pub fn comment(tx: &WriteTx, ticket: &Ticket, text: &str, by: &Actor) -> Result<()> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(Error::usage("a comment must not be empty".to_owned()));
-    }
-    if text.len() > MAX_COMMENT {
-        return Err(Error::usage(format!(
-            "a comment has at most {} KiB, this has {}",
-            MAX_COMMENT / 1024,
-            text.len() / 1024
-        )));
-    }
-    tx.run(
-        "INSERT INTO ticket_comment (ticket_id, at, author, text) VALUES ($1, $2, $3, $4)",
-        args![ticket.id.0, tx.now, by.name(), text],
-    )?;
-    tx.run(
-        "UPDATE ticket SET touched_at = coalesce(touched_at, $2), acknowledged_at = coalesce(acknowledged_at, $2),
-         settle_at = NULL WHERE id = $1",
-        args![ticket.id.0, tx.now],
-    )?;
-    events::record(tx, by, Happened::TicketCommented, about(ticket), &json!({"text": text}))?;
-    Ok(())
-}
-
-/// What is written on a ticket, oldest first.
-///
-/// # Errors
-/// The database's.
-pub fn comments(tx: &Tx, id: TicketId) -> Result<Vec<Comment>> {
-    tx.all(
-        "SELECT at, author, text FROM ticket_comment WHERE ticket_id = $1 ORDER BY id",
-        args![id.0],
-        |row| Ok(Comment { at: row.get(0)?, author: row.get(1)?, text: row.get(2)? }),
-    )
-}
-
-/// The devices out of reach behind a device: its children that are unreachable, and how important each is.
-///
-/// # Errors
-/// The database's.
-pub fn out_behind(tx: &Tx, device: DeviceId) -> Result<Vec<(DeviceId, Importance)>> {
-    tx.all(
-        "SELECT d.id, d.importance FROM device_parent p JOIN device d ON d.id = p.device_id
-         WHERE p.parent_id = $1 AND d.state = 'unreachable' ORDER BY d.id",
-        args![device.0],
-        |row| Ok((DeviceId(row.get(0)?), word(row, 1)?)),
-    )
-}
-
-/// Lists `devices` on a ticket as affected, and no others.
-///
-/// # Errors
-/// The database's.
-pub fn set_affected(tx: &WriteTx, id: TicketId, devices: &[DeviceId]) -> Result<()> {
-    tx.run("DELETE FROM ticket_affected WHERE ticket_id = $1", args![id.0])?;
-    for device in devices {
-        tx.run("INSERT INTO ticket_affected (ticket_id, device_id) VALUES ($1, $2)", args![id.0, device.0])?;
-    }
-    Ok(())
-}
-
-/// The tickets that resolve themselves, or whose age changes their score, by `now`.
-///
-/// # Errors
-/// The database's.
-pub fn due(tx: &Tx, now: Time, limit: u32) -> Result<Vec<Ticket>> {
-    tx.all(
-        &format!("{SELECT} WHERE t.settle_at <= $1 OR t.rescore_at <= $1 ORDER BY t.id LIMIT {limit}"),
-        args![now],
-        ticket,
-    )
-}
-
-/// When the next ticket is to be looked at.
-///
-/// # Errors
-/// The database's.
-pub fn next_due(tx: &Tx) -> Result<Option<Time>> {
-    let settle: Option<Time> =
-        tx.one("SELECT min(settle_at) FROM ticket WHERE settle_at IS NOT NULL", args![], |row| row.get(0))?;
-    let rescore: Option<Time> =
-        tx.one("SELECT min(rescore_at) FROM ticket WHERE rescore_at IS NOT NULL", args![], |row| row.get(0))?;
-    Ok([settle, rescore].into_iter().flatten().min())
 }
 
 fn ticket(row: &Row) -> Result<Ticket> {
@@ -502,5 +276,7 @@ fn ticket(row: &Row) -> Result<Ticket> {
         pinned_by: row.get(25)?,
         acknowledged_by: row.get(26)?,
         acknowledged_until: row.get(27)?,
+        aging_since: row.get(28)?,
+        waiting_until: row.get(29)?,
     })
 }

@@ -25,7 +25,16 @@ fn parent(state: State, since: i64, proven_at: i64) -> Parent {
 }
 
 fn evidence(was: State, checks: Vec<Proof>, parents: Vec<Parent>) -> Evidence {
-    Evidence { was, was_since: Time(10), held_since: None, checks, parents, paused: false }
+    Evidence {
+        was,
+        was_since: Time(10),
+        held_since: None,
+        checks,
+        parents,
+        paused: false,
+        sight: Sight::Clear,
+        back: None,
+    }
 }
 
 #[test]
@@ -168,15 +177,21 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
     let state = || prop::sample::select(State::ALL.to_vec());
     let parent = (state(), 0..40_i64, prop::option::of(0..40_i64))
         .prop_map(|(state, since, proven)| Parent { state, since: Time(since), proven_at: proven.map(Time) });
-    (state(), 0..12_i64, prop::collection::vec(any_check(), 0..4), prop::collection::vec(parent, 0..3))
-        .prop_map(|(was, was_since, checks, parents)| Evidence {
+    let sights = vec![Sight::Clear, Sight::Doubtful(Millis(30)), Sight::Blind(Time(15))];
+    let back = Back { at: Time(10), probed_until: Time(50), called_until: Time(70) };
+    let seen = (state(), prop::sample::select(sights), prop::sample::select(vec![None, Some(back)]));
+    (seen, 0..12_i64, prop::collection::vec(any_check(), 0..4), prop::collection::vec(parent, 0..3)).prop_map(
+        |((was, sight, back), was_since, checks, parents)| Evidence {
             was,
             was_since: Time(was_since),
             held_since: None,
             checks,
             parents,
             paused: false,
-        })
+            sight,
+            back,
+        },
+    )
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 
 use super::{AT_ONCE, Worked};
 use crate::app::App;
-use crate::server::judge;
+use crate::server::tickets as desk;
 use crate::store::events::Actor;
 use crate::store::{Result, outages, tickets};
 
@@ -20,7 +20,7 @@ pub async fn open(app: &App) -> Result<Worked> {
     app.store
         .submit(move |tx| {
             for outage in outages::tickets_due(tx, tx.now, AT_ONCE)? {
-                judge::open_ticket(tx, &known.settings, &outage, &Actor::System)?;
+                desk::open(tx, &known, &outage, &Actor::System)?;
             }
             Ok(())
         })
@@ -38,17 +38,19 @@ pub async fn settle(app: &App) -> Result<Worked> {
     if next.is_none_or(|at| at > now) {
         return Ok(Worked::No(next, "a ticket settles or ages"));
     }
+    let known = app.known();
     app.store
         .submit(move |tx| {
             for ticket in tickets::due(tx, tx.now, AT_ONCE)? {
                 if ticket.settle_at.is_some_and(|at| at <= tx.now) {
                     if tickets::self_resolve(tx, &ticket, &Actor::System)? {
                         tracing::info!(ticket.id = ticket.id.0, "ticket resolved by itself");
+                        desk::refresh(tx, &known, ticket.id, &Actor::System)?;
                     } else {
                         tickets::set_settle(tx, ticket.id, None)?;
                     }
                 } else {
-                    judge::rescore(tx, &ticket, &Actor::System)?;
+                    desk::refresh(tx, &known, ticket.id, &Actor::System)?;
                 }
             }
             Ok(())

@@ -37,13 +37,16 @@ CREATE UNIQUE INDEX blind_open ON blind ((ended_at IS NULL)) WHERE ended_at IS N
 -- retracted_at: when it turned out that the server itself could not see, so that nothing is known of the device.
 ALTER TABLE outage ADD COLUMN retracted_at INTEGER;
 
--- pinned: the priority a person wants, whatever the score. began_at: the true start of the trouble.
+-- pinned: the priority a person wants, whatever the score. began_at: the true start of the trouble. aging_since: since when
+-- nobody acknowledged it. waiting_until: when it is worked on again by itself.
 ALTER TABLE ticket ADD COLUMN merged_into INTEGER REFERENCES ticket (id);
 ALTER TABLE ticket ADD COLUMN pinned TEXT CHECK (pinned IN ('P1', 'P2', 'P3', 'P4', 'P5'));
 ALTER TABLE ticket ADD COLUMN pinned_by TEXT;
 ALTER TABLE ticket ADD COLUMN acknowledged_by TEXT;
 ALTER TABLE ticket ADD COLUMN acknowledged_until INTEGER;
 ALTER TABLE ticket ADD COLUMN began_at INTEGER;
+ALTER TABLE ticket ADD COLUMN aging_since INTEGER;
+ALTER TABLE ticket ADD COLUMN waiting_until INTEGER;
 CREATE INDEX ticket_merged ON ticket (merged_into) WHERE merged_into IS NOT NULL;
 CREATE INDEX ticket_affected_device ON ticket_affected (device_id);
 UPDATE ticket SET began_at = (SELECT min(o.started_at) FROM outage o WHERE o.ticket_id = ticket.id) WHERE kind = 'outage';
