@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use lineman::domain::device::{AddressFrom, Importance};
 use lineman::reports;
 use lineman::store::devices::{self, Device, New};
-use lineman::store::{Tx, sites};
+use lineman::store::{Tx, parents, sites};
 
 use crate::address;
 use crate::data::Context;
@@ -45,6 +45,20 @@ pub enum DeviceVerb {
     Remove {
         /// Its name or id
         device: String,
+    },
+    /// Show what a device hangs on, or may hang on
+    #[command(
+        after_help = "Example:\n  lineman device parents server-7\n  lineman device parents server-7 --suggest\n  lineman device parents server-7 --apply"
+    )]
+    Parents {
+        /// Its name or id
+        device: String,
+        /// Show what it may hang on, from what agents report and what hangs on what at its site
+        #[arg(long)]
+        suggest: bool,
+        /// Make what is suggested its parents
+        #[arg(long)]
+        apply: bool,
     },
     /// Do not watch a device for now
     #[command(after_help = "Example:\n  lineman device pause server-7")]
@@ -205,6 +219,21 @@ impl DeviceVerb {
                     Ok(Output::Said(reports::devices::record(&device), said))
                 })
             }
+            DeviceVerb::Parents { device, suggest: _, apply: true } => context.change(move |tx, by| {
+                let device = devices::get(tx, &device)?;
+                let mut new = New::like(&device);
+                new.parents.extend(parents::suggested(tx, &device)?.into_iter().map(|s| s.parent.1));
+                Ok(line(&devices::edit(tx, device.id, &new, by)?))
+            }),
+            DeviceVerb::Parents { device, suggest, apply: false } => context.ask(|tx| {
+                let device = devices::get(tx, &device)?;
+                let table = if suggest {
+                    reports::parents::suggested(tx, &device)?
+                } else {
+                    reports::parents::list(tx, &device)?
+                };
+                Ok(Output::Table(table))
+            }),
             DeviceVerb::Pause { device } => context.change(move |tx, by| {
                 let device = devices::get(tx, &device)?;
                 devices::pause(tx, device.id, by)?;

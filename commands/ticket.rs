@@ -4,14 +4,17 @@ use std::io::Read;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 use lineman::app::Snapshot;
 use lineman::domain::device::Importance;
-use lineman::domain::ticket::{Kind, Weights, score};
+use lineman::domain::ticket::{Kind, Priority, Weights, score};
+use lineman::domain::when;
 use lineman::reports;
 use lineman::server::tickets as desk;
-use lineman::store::tickets::{self, Ticket};
-use lineman::store::{Tx, devices};
-use schedules::Millis;
+use lineman::store::events::Actor;
+use lineman::store::tickets::{self, End, Ticket};
+use lineman::store::{Tx, WriteTx, devices};
+use schedules::{Millis, Time};
 
 use crate::data::Context;
 use crate::failure::Failure;
@@ -63,6 +66,72 @@ pub enum TicketVerb {
         #[arg(long, conflicts_with = "who")]
         nobody: bool,
     },
+    /// Say that you know of a ticket: it stops ageing, and nobody else is called
+    #[command(
+        after_help = "Example:\n  lineman ticket acknowledge 7 --note 'on my way'\n  lineman ticket acknowledge 7 --until +2h"
+    )]
+    Acknowledge {
+        /// Its number
+        number: String,
+        /// What you know; - reads it from standard input
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+        /// When that ends by itself
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+        until: Option<String>,
+    },
+    /// Take an acknowledgement back
+    #[command(after_help = "Example:\n  lineman ticket unacknowledge 7")]
+    Unacknowledge(Number),
+    /// Set a ticket's priority, whatever its score
+    #[command(after_help = "Example:\n  lineman ticket pin 7 P1 --note 'the mayor is affected'")]
+    Pin {
+        /// Its number
+        number: String,
+        /// The priority
+        #[arg(value_parser = priority())]
+        priority: Priority,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Let a ticket's priority follow its score again
+    #[command(after_help = "Example:\n  lineman ticket unpin 7")]
+    Unpin(Number),
+    /// Say that a ticket waits for somebody else: its service clock stands
+    #[command(
+        after_help = "Example:\n  lineman ticket wait 7 --until '2026-11-27 09:00' --note 'the provider comes'"
+    )]
+    Wait {
+        /// Its number
+        number: String,
+        /// When it is worked on again by itself
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+        until: Option<String>,
+        /// For what it waits
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Work on a waiting ticket again
+    #[command(after_help = "Example:\n  lineman ticket resume 7")]
+    Resume(Number),
+    /// Make a ticket part of another one, which it follows from then on
+    #[command(after_help = "Example:\n  lineman ticket merge 8 7")]
+    Merge {
+        /// Its number
+        number: String,
+        /// The number of the other
+        into: String,
+    },
+    /// Say that the work on a ticket is done
+    #[command(after_help = "Example:\n  lineman ticket resolve 7 --reason 'new power supply'")]
+    Resolve {
+        /// Its number
+        number: String,
+        /// What was done; needed while its device is still down
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
     /// Close a ticket
     #[command(after_help = "Example:\n  lineman ticket close 7 --reason 'The device was taken away'")]
     Close {
@@ -100,6 +169,10 @@ pub struct OpenOptions {
     kind: Kind,
 }
 
+fn priority() -> impl TypedValueParser<Value = Priority> {
+    PossibleValuesParser::new(Priority::NAMES).try_map(|word| word.parse())
+}
+
 fn kind() -> impl TypedValueParser<Value = Kind> {
     PossibleValuesParser::new(["request", "project"]).try_map(|word| word.parse())
 }
@@ -125,40 +198,100 @@ impl TicketVerb {
             }),
             TicketVerb::Open(options) => open(options, context),
             TicketVerb::Comment { number, text } => {
-                let text = if text == "-" { standard_input()? } else { text };
-                context.change(move |tx, by| {
-                    let ticket = tickets::get(tx, &number)?;
-                    tickets::comment(tx, &ticket, &text, by)?;
-                    desk::refresh(tx, &Snapshot::load(tx)?, ticket.id, by)?;
-                    line(tx, &ticket)
+                let text = text_of(text)?;
+                change(context, number, move |tx, ticket, by| Ok(tickets::comment(tx, ticket, &text, by)?))
+            }
+            TicketVerb::Assign { number, who, nobody: _ } => {
+                change(context, number, move |tx, ticket, by| {
+                    let who = who.as_deref().map(|who| lineman::domain::name::check(who)).transpose();
+                    let who = who.map_err(|e| Failure::usage(format!("assign ticket {}: {e}", ticket.id)))?;
+                    Ok(tickets::assign(tx, ticket, who, by)?)
                 })
             }
-            TicketVerb::Assign { number, who, nobody: _ } => context.change(move |tx, by| {
-                let ticket = tickets::get(tx, &number)?;
-                let who = who.as_deref().map(|who| lineman::domain::name::check(who)).transpose();
-                let who = who.map_err(|e| Failure::usage(format!("assign ticket {}: {e}", ticket.id)))?;
-                tickets::assign(tx, &ticket, who, by)?;
-                desk::refresh(tx, &Snapshot::load(tx)?, ticket.id, by)?;
-                line(tx, &ticket)
+            TicketVerb::Acknowledge { number, note, until } => {
+                let note = note.map(text_of).transpose()?;
+                change(context, number, move |tx, ticket, by| {
+                    let until = moment(until.as_deref(), tx.now)?;
+                    Ok(tickets::acknowledge(tx, ticket, note.as_deref(), until, by)?)
+                })
+            }
+            TicketVerb::Unacknowledge(Number { number }) => {
+                change(context, number, |tx, ticket, by| Ok(tickets::unacknowledge(tx, ticket, by)?))
+            }
+            TicketVerb::Pin { number, priority, note } => change(context, number, move |tx, ticket, by| {
+                Ok(tickets::pin(tx, ticket, Some(priority), note.as_deref(), by)?)
             }),
-            TicketVerb::Close { number, reason } => context.change(move |tx, by| {
-                let ticket = tickets::get(tx, &number)?;
-                let reason = reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
-                if reason.is_none() {
-                    refuse_while_down(tx, &ticket)?;
+            TicketVerb::Unpin(Number { number }) => {
+                change(context, number, |tx, ticket, by| Ok(tickets::pin(tx, ticket, None, None, by)?))
+            }
+            TicketVerb::Wait { number, until, note } => change(context, number, move |tx, ticket, by| {
+                let until = moment(until.as_deref(), tx.now)?;
+                Ok(tickets::wait(tx, ticket, note.as_deref(), until, by)?)
+            }),
+            TicketVerb::Resume(Number { number }) => {
+                change(context, number, |tx, ticket, by| Ok(tickets::resume(tx, ticket, by)?))
+            }
+            TicketVerb::Merge { number, into } => change(context, number, move |tx, ticket, by| {
+                let into = tickets::get(tx, &into)?;
+                if into.id == ticket.id || into.state.is_done() {
+                    return Err(Failure::refused(format!(
+                        "ticket {} cannot go into ticket {}, which is {}",
+                        ticket.id,
+                        into.id,
+                        if into.id == ticket.id {
+                            "itself".to_owned()
+                        } else {
+                            format!("{} already", into.state)
+                        }
+                    )));
                 }
-                tickets::end(tx, &ticket, tickets::End::Closed, reason, by)?;
-                desk::refresh(tx, &Snapshot::load(tx)?, ticket.id, by)?;
-                line(tx, &ticket)
+                if !tickets::merge(tx, ticket, &into, by)? {
+                    let why = format!("ticket {} is {} already", ticket.id, ticket.state);
+                    return Err(lineman::store::Error::Conflict(why).into());
+                }
+                Ok(())
             }),
-            TicketVerb::Reopen(Number { number }) => context.change(move |tx, by| {
-                let ticket = tickets::get(tx, &number)?;
-                tickets::reopen(tx, &ticket, by)?;
-                desk::refresh(tx, &Snapshot::load(tx)?, ticket.id, by)?;
-                line(tx, &ticket)
-            }),
+            TicketVerb::Resolve { number, reason } => end(context, number, End::Resolved, reason),
+            TicketVerb::Close { number, reason } => end(context, number, End::Closed, reason),
+            TicketVerb::Reopen(Number { number }) => {
+                change(context, number, |tx, ticket, by| Ok(tickets::reopen(tx, ticket, by)?))
+            }
         }
     }
+}
+
+/// Changes a ticket, brings it up to date, and shows it as it is then.
+fn change<F>(context: &Context, number: String, f: F) -> Result<Output, Failure>
+where
+    F: FnOnce(&WriteTx, &Ticket, &Actor) -> Result<(), Failure> + Send + 'static,
+{
+    context.change(move |tx, by| {
+        let ticket = tickets::get(tx, &number)?;
+        f(tx, &ticket, by)?;
+        desk::refresh(tx, &Snapshot::load(tx)?, ticket.id, by)?;
+        line(tx, &ticket)
+    })
+}
+
+fn end(context: &Context, number: String, how: End, reason: Option<String>) -> Result<Output, Failure> {
+    change(context, number, move |tx, ticket, by| {
+        let reason = reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
+        if reason.is_none() {
+            refuse_while_down(tx, ticket)?;
+        }
+        Ok(tickets::end(tx, ticket, how, reason, by)?)
+    })
+}
+
+/// A time that a person wrote, on the clocks of this machine.
+fn moment(text: Option<&str>, now: Time) -> Result<Option<Time>, Failure> {
+    let read = text.map(|text| when::time(text, now, &TimeZone::system())).transpose();
+    read.map_err(|e| Failure::usage(e.to_string()))
+}
+
+/// A text as it was given, or from standard input where that is `-`.
+fn text_of(text: String) -> Result<String, Failure> {
+    if text == "-" { standard_input() } else { Ok(text) }
 }
 
 fn open(options: OpenOptions, context: &Context) -> Result<Output, Failure> {

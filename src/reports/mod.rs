@@ -5,6 +5,7 @@ pub mod checks;
 pub mod devices;
 pub mod events;
 pub mod outages;
+pub mod parents;
 pub mod settings;
 pub mod sites;
 pub mod tickets;

@@ -52,7 +52,16 @@ pub fn reasons(ticket: &Ticket, score: &Score) -> Table {
     for (points, why) in &score.reasons {
         table.push(vec![Value::Int(i64::from(*points)), Value::Text(why.clone())]);
     }
-    let sum = format!("in all: ticket {} is {}", ticket.id, score.priority());
+    let sum = match (ticket.pinned, &ticket.pinned_by) {
+        (Some(pinned), Some(who)) => {
+            format!(
+                "in all: ticket {} would be {}, and {who} set it to {pinned}",
+                ticket.id,
+                score.priority()
+            )
+        }
+        (Some(_) | None, _) => format!("in all: ticket {} is {}", ticket.id, score.priority()),
+    };
     table.push(vec![Value::Int(i64::from(score.points())), Value::Text(sum)]);
     table
 }
@@ -78,6 +87,13 @@ fn columns() -> Vec<Column> {
         Column::int("outage", "OUTAGE").hidden(),
         Column::text("opened_by", "OPENED BY").hidden(),
         Column::text("close_reason", "CLOSED BECAUSE").hidden(),
+        Column::time("began_at", "BEGAN").hidden(),
+        Column::int("merged_into", "PART OF").hidden(),
+        Column::text("pinned", "PINNED").hidden(),
+        Column::text("pinned_by", "PINNED BY").hidden(),
+        Column::text("acknowledged_by", "ACKNOWLEDGED BY").hidden(),
+        Column::time("acknowledged_until", "ACKNOWLEDGED UNTIL").hidden(),
+        Column::time("waiting_until", "WAITS UNTIL").hidden(),
     ]
 }
 
@@ -102,5 +118,12 @@ fn row(ticket: &Ticket) -> Vec<Value> {
         ticket.outage.map_or(Value::Null, Value::Int),
         Value::Text(ticket.opened_by.clone()),
         maybe_text(ticket.close_reason.as_deref()),
+        maybe_time(ticket.began_at),
+        ticket.merged_into.map_or(Value::Null, |id| Value::Int(id.0)),
+        maybe_text(ticket.pinned.map(crate::domain::ticket::Priority::as_str)),
+        maybe_text(ticket.pinned_by.as_deref()),
+        maybe_text(ticket.acknowledged_by.as_deref()),
+        maybe_time(ticket.acknowledged_until),
+        maybe_time(ticket.waiting_until),
     ]
 }

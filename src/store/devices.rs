@@ -12,7 +12,7 @@ use crate::domain::judgement::{Judgement, Parent};
 use crate::domain::name;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::settings::{Whose, config_changed};
+use crate::store::settings::{self, Whose, config_changed};
 use crate::store::states;
 use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
@@ -290,6 +290,10 @@ pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device>
     )?;
     set_tags(tx, id, &new.tags)?;
     set_parents(tx, id, &new.parents)?;
+    let was = before["name"].as_str().unwrap_or_default();
+    if was != name {
+        settings::device_renamed(tx, was, Some(&name), by)?;
+    }
     checks_changed(tx, id)?;
     judge_soon(tx, id)?;
     events::record(tx, by, Kind::DeviceEdited, id.into(), &json!({"from": before, "to": new.body()}))?;
@@ -308,6 +312,7 @@ pub fn remove(tx: &WriteTx, device: &Device, by: &Actor) -> Result<()> {
         args![device.id.0],
     )?;
     tx.run("DELETE FROM device WHERE id = $1", args![device.id.0])?;
+    settings::device_renamed(tx, &device.name, None, by)?;
     config_changed(tx, Whose::All)
 }
 

@@ -17,6 +17,7 @@ pub mod maintenance;
 mod migrate;
 mod open;
 pub mod outages;
+pub mod parents;
 mod readers;
 pub mod settings;
 pub mod sites;

@@ -33,6 +33,14 @@ pub fn set_keys(tx: &Tx) -> Result<Vec<String>> {
 pub fn set(tx: &WriteTx, key: &str, value: &str, by: &Actor) -> Result<()> {
     let wanted = setting::find(key).map_err(|e| Error::usage(e.to_string()))?;
     let value = wanted.check(value).map_err(|e| Error::usage(e.to_string()))?;
+    if matches!(wanted.shape, setting::Shape::Names(_)) {
+        for name in value.split(',').filter(|name| !name.is_empty()) {
+            let device = crate::store::devices::get(tx, name)?;
+            if device.name != name {
+                return Err(Error::usage(format!("{key}: name the device: '{}', not {name}", device.name)));
+            }
+        }
+    }
     let before = load(tx)?.text(key).to_owned();
     tx.run(
         "INSERT INTO setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -42,6 +50,24 @@ pub fn set(tx: &WriteTx, key: &str, value: &str, by: &Actor) -> Result<()> {
         config_changed(tx, Whose::All)?;
         let body = json!({"key": key, "from": before, "to": value});
         events::record(tx, by, Kind::SettingChanged, About::default(), &body)?;
+    }
+    Ok(())
+}
+
+/// A device is called otherwise now, or is gone: so it is in the settings that name it.
+///
+/// # Errors
+/// The database's.
+pub fn device_renamed(tx: &WriteTx, from: &str, to: Option<&str>, by: &Actor) -> Result<()> {
+    let settings = load(tx)?;
+    for wanted in setting::ALL.iter().filter(|s| matches!(s.shape, setting::Shape::Names(_))) {
+        if settings.names(wanted.key).any(|name| name == from) {
+            let names: Vec<&str> = settings
+                .names(wanted.key)
+                .filter_map(|name| if name == from { to } else { Some(name) })
+                .collect();
+            set(tx, wanted.key, &names.join(","), by)?;
+        }
     }
     Ok(())
 }

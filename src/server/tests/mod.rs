@@ -1,6 +1,8 @@
 //! Stories in one process on a turned clock: what is reported, and what follows from it.
 
+mod properties;
 mod reports;
+mod scenarios;
 mod stories;
 
 use std::net::IpAddr;
@@ -87,6 +89,11 @@ impl House {
     /// A device with an address and a ping check that the server's agent runs.
     async fn pinged(&self, name: &str, parents: &[&str]) -> CheckId {
         let device = self.device(name, parents).await;
+        self.probe(device).await
+    }
+
+    /// A ping check of a device, which the server's agent runs.
+    async fn probe(&self, device: DeviceId) -> CheckId {
         let new = checks::New {
             probe: Some(super::config::contact_probe()),
             ..checks::New::plain(device, Kind::Icmp)
@@ -94,8 +101,23 @@ impl House {
         self.app.store.submit(move |tx| checks::add(tx, &new, &Actor::System)).await.unwrap().id
     }
 
+    /// The same house after its server was stopped and started again.
+    async fn restarted(&self) -> House {
+        let clock = self.clock.clone();
+        self.app.store.close();
+        let store = Store::open(&self._dir.path().join("lineman.db"), clock.clone(), Mode::Existing).unwrap();
+        let app = App::new(store, clock.clone()).unwrap();
+        let this_machine = start::start(&app).await.unwrap();
+        tick::settle(&app).await.unwrap();
+        House { app, clock, this_machine, local_seq: self.local_seq, _dir: self._dir.clone() }
+    }
+
     async fn joined(&self, name: &str) -> Caller {
-        let device = self.device(name, &[]).await;
+        self.joined_on(name, &[]).await
+    }
+
+    async fn joined_on(&self, name: &str, parents: &[&str]) -> Caller {
+        let device = self.device(name, parents).await;
         let secret: [u8; 32] =
             std::array::from_fn(|at| u8::try_from(at).unwrap() ^ u8::try_from(device.0).unwrap());
         self.app
