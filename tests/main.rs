@@ -8,3 +8,4 @@ mod house;
 mod lists;
 mod main_job;
 mod serve;
+mod tickets;
