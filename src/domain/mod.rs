@@ -13,6 +13,7 @@ pub mod query;
 
 pub mod setting;
 pub mod ticket;
+pub mod wall;
 pub mod when;
 
 /// An enum whose cases have one name each: in the database, in JSON, on the command line.
