@@ -6,6 +6,7 @@ pub mod device;
 pub mod event;
 pub mod ids;
 pub mod judgement;
+pub mod maintenance;
 pub mod name;
 pub mod notify;
 pub mod outage;
