@@ -31,7 +31,7 @@ named! {
 }
 
 /// A minute of the day, as a wall clock shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Minute(u16);
 
 /// A text that is no time of day.

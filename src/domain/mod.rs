@@ -11,6 +11,7 @@ pub mod name;
 pub mod notify;
 pub mod outage;
 pub mod query;
+pub mod service;
 
 pub mod setting;
 pub mod ticket;
