@@ -8,13 +8,16 @@ pub mod event;
 pub mod flapping;
 pub mod ids;
 pub mod judgement;
+pub mod maintenance;
 pub mod name;
 pub mod notify;
 pub mod outage;
 pub mod query;
+pub mod service;
 
 pub mod setting;
 pub mod ticket;
+pub mod wall;
 pub mod when;
 
 /// An enum whose cases have one name each: in the database, in JSON, on the command line.

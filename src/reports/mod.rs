@@ -4,6 +4,7 @@
 pub mod checks;
 pub mod devices;
 pub mod events;
+pub mod maintenance;
 pub mod outages;
 pub mod parents;
 pub mod settings;

@@ -9,7 +9,7 @@ use schedules::{Millis, Time};
 use tokio::sync::{Notify, watch};
 
 use crate::app::App;
-use crate::server::steps::{Worked, judgements, pings, silence, tickets};
+use crate::server::steps::{Worked, judgements, maintenance, pings, silence, tickets};
 use crate::store::{Result, settings};
 
 /// The longest sleep: what another process changes takes effect within a second.
@@ -107,6 +107,7 @@ pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
     let mut changed = false;
     loop {
         let mut asked = vec![
+            maintenance::step(app).await?,
             silence::step(app).await?,
             pings::step(app).await?,
             judgements::sight(app).await?,

@@ -14,6 +14,7 @@ pub mod events;
 pub mod filter;
 pub mod jobs;
 pub mod maintenance;
+pub mod marks;
 mod migrate;
 mod open;
 pub mod outages;
