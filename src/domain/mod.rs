@@ -1,16 +1,20 @@
 //! Types and rules, pure: no async, no SQL, no clock, no randomness. Time comes in as an argument.
 
+pub mod availability;
 pub mod check;
 pub mod check_in;
 pub mod device;
 pub mod event;
+pub mod history;
 pub mod ids;
 pub mod judgement;
 pub mod name;
 pub mod notify;
 pub mod outage;
+pub mod packed;
 pub mod query;
 
+pub mod rollup;
 pub mod setting;
 pub mod ticket;
 pub mod when;

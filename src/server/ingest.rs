@@ -14,6 +14,7 @@ use crate::domain::check_in::{Dating, is_live, missed_at, skew_is_news};
 use crate::domain::device::{AddressFrom, own_address};
 use crate::domain::event::Kind as Happened;
 use crate::domain::ids::{CheckId, DeviceId};
+use crate::server::late::Late;
 use crate::server::{config, contact, judge};
 use crate::store::agents::{Called, Caller};
 use crate::store::checks::{Known, Measured, Reading};
@@ -88,6 +89,7 @@ pub fn check_in(
         },
         caller: &caller,
         status: None,
+        late: Late::default(),
     };
     let mut acked = caller.acked;
     for record in &call.records {
@@ -101,6 +103,7 @@ pub fn check_in(
             taking.current(record)?;
         }
     }
+    taking.late.keep(tx)?;
     taking.arrived(call, seen_address)?;
     agents::called(tx, &caller, acked)?;
     let config = match &call.config {
@@ -185,12 +188,14 @@ struct Taking<'a> {
     dating: Dating<'a>,
     caller: &'a Caller,
     status: Option<(Time, &'a Status)>,
+    late: Late,
 }
 
 impl<'a> Taking<'a> {
     fn record(&mut self, record: &'a Record) -> store::Result<()> {
         let at = self.dating.date(record.at, record.mono, record.boot.as_deref());
         let (tx, device) = (self.tx, self.caller.device);
+        self.late.record(tx, self.known, &self.checks, device, record, at)?;
         match &record.what {
             What::Status(status) => {
                 let measured = measured(status);

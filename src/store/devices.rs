@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use crate::domain::device::{AddressFrom, Importance, State, cycle};
 use crate::domain::event::Kind;
-use crate::domain::ids::{DeviceId, SiteId};
+use crate::domain::ids::{CheckId, DeviceId, SiteId};
 use crate::domain::judgement::{Judgement, Parent};
 use crate::domain::name;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
 use crate::store::settings::{Whose, config_changed};
+use crate::store::{history, states};
 use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
 /// The most devices one database holds.
@@ -291,11 +292,13 @@ pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device>
 /// The database's.
 pub fn remove(tx: &WriteTx, device: &Device, by: &Actor) -> Result<()> {
     events::record(tx, by, Kind::DeviceRemoved, device.id.into(), &New::like(device).body())?;
-    tx.run("DELETE FROM checks WHERE agent_id = $1", args![device.id.0])?;
-    tx.run(
-        "DELETE FROM reading WHERE check_id IN (SELECT id FROM checks WHERE device_id = $1)",
+    let checks = tx.all(
+        "SELECT id FROM checks WHERE device_id = $1 OR agent_id = $1",
         args![device.id.0],
+        |row| Ok(CheckId(row.get(0)?)),
     )?;
+    checks.into_iter().try_for_each(|check| history::forget(tx, check))?;
+    tx.run("DELETE FROM checks WHERE agent_id = $1", args![device.id.0])?;
     tx.run("DELETE FROM device WHERE id = $1", args![device.id.0])?;
     config_changed(tx, Whose::All)
 }
@@ -361,6 +364,7 @@ pub fn set_state(tx: &WriteTx, device: &Device, judged: &Judgement, by: &Actor) 
     let body = json!({"from": device.state.as_str(), "to": judged.state.as_str(), "since": judged.since,
         "reason": reason});
     events::record(tx, by, Kind::DeviceState, device.id.into(), &body)?;
+    states::changed(tx, device.id, judged.since, judged.state, reason)?;
     Ok(true)
 }
 

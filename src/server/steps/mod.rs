@@ -2,6 +2,7 @@
 
 pub mod judgements;
 pub mod pings;
+pub mod rollups;
 pub mod silence;
 pub mod tickets;
 
