@@ -11,6 +11,7 @@ use schedules::{Millis, Time};
 
 use crate::domain::device::State;
 use crate::domain::history::{Interval, Span};
+use crate::domain::rollup::{Level, ceil};
 use crate::domain::when;
 
 /// How long a device was what, or several devices together.
@@ -178,17 +179,16 @@ pub fn date(at: Time, zone: &TimeZone) -> Date {
     Timestamp::from_millisecond(bounded).unwrap_or_default().to_zoned(zone.clone()).date()
 }
 
-/// The first full hour of UTC on the day of a moment, on the clocks of `zone`; with it the hours of a place make its days.
+/// The day to which an hour of UTC belongs on the clocks of `zone`, in full hours: where those clocks are off by part of an
+/// hour, the hour in which midnight lies is the day before's.
 #[must_use]
-pub fn day_of_hour(at: Time, zone: &TimeZone) -> Time {
-    let hour = crate::domain::rollup::Level::Hour.span();
-    let start = crate::domain::rollup::ceil(start_of(date(at, zone), zone), hour);
-    if start <= at {
-        return start;
+pub fn day_in_hours(hour: Time, zone: &TimeZone) -> Interval {
+    let bound = |day: Date| ceil(start_of(day, zone), Level::Hour.span());
+    let mut day = date(hour, zone);
+    if bound(day) > hour {
+        day = day.yesterday().unwrap_or(Date::MIN);
     }
-    // In a place whose clocks are off by part of an hour, the hour in which midnight lies belongs to the day before.
-    let before = date(at, zone).yesterday().unwrap_or(Date::MIN);
-    crate::domain::rollup::ceil(start_of(before, zone), hour)
+    (bound(day), day.tomorrow().map_or(Time::MAX, bound))
 }
 
 #[cfg(test)]
@@ -287,7 +287,8 @@ mod tests {
     #[test]
     fn a_day_made_of_hours_begins_at_a_full_one_of_utc() {
         for (place, offset) in [("Europe/Berlin", 23), ("UTC", 0), ("America/New_York", 5)] {
-            let start = day_of_hour(NOW, &zone(place));
+            let (start, end) = day_in_hours(NOW, &zone(place));
+            assert_eq!(end.since(start).0, 24 * HOUR, "{place}");
             assert_eq!(start.0.rem_euclid(24 * HOUR), offset * HOUR, "{place}");
         }
         // Midnight in Kathmandu is 18:15 of UTC: that hour is still the day before's.
@@ -295,8 +296,12 @@ mod tests {
         let place = zone("Asia/Kathmandu");
         assert_eq!(date(midnight, &place), date(midnight - Millis(1), &place).tomorrow().unwrap());
         let hour = Time(midnight.0 - HOUR / 4);
-        assert_eq!(day_of_hour(hour, &place), Time(hour.0 + HOUR - 24 * HOUR));
-        assert_eq!(day_of_hour(Time(hour.0 + HOUR), &place), Time(hour.0 + HOUR));
+        assert_eq!(day_in_hours(hour, &place).1, Time(hour.0 + HOUR));
+        assert_eq!(day_in_hours(Time(hour.0 + HOUR), &place).0, Time(hour.0 + HOUR));
+        // The night in which the clocks are put back.
+        let noon = Time(1_792_929_600_000);
+        let (start, end) = day_in_hours(noon, &zone("Europe/Berlin"));
+        assert_eq!((date(noon, &TimeZone::UTC).to_string(), end.since(start).0), ("2026-10-25".into(), 25 * HOUR));
     }
 
     proptest! {

@@ -222,6 +222,77 @@ impl Rollups {
     }
 }
 
+named! {
+    /// How finely readings are asked for.
+    pub enum Every {
+        /// As suits the time that is asked for.
+        Auto = "auto",
+        /// Each by itself.
+        Reading = "reading",
+        /// By the minute.
+        Minute = "minute",
+        /// By the hour.
+        Hour = "hour",
+        /// By the day.
+        Day = "day",
+    }
+}
+
+/// From when on the readings of the past are kept: each by itself, by the minute, by the hour, by the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Each by itself.
+    pub samples: Time,
+    /// By the minute.
+    pub minutes: Time,
+    /// By the hour.
+    pub hours: Time,
+    /// By the day.
+    pub days: Time,
+}
+
+impl Every {
+    /// Which readings answer that: for each part of the time from `from` to `to`, in order, the level (none: each reading by
+    /// itself) that is the finest one wanted and still kept. The parts begin where the levels have a bound.
+    #[must_use]
+    pub fn parts(self, (from, to): (Time, Time), kept: &Kept) -> Vec<(Option<Level>, (Time, Time))> {
+        let wanted = match self {
+            Every::Reading => None,
+            Every::Minute => Some(Level::Minute),
+            Every::Hour => Some(Level::Hour),
+            Every::Day => Some(Level::Day),
+            Every::Auto => match to.since(from) {
+                long if long <= HOUR.times(2) => None,
+                long if long <= DAY => Some(Level::Minute),
+                long if long <= DAY.times(14) => Some(Level::Hour),
+                _ => Some(Level::Day),
+            },
+        };
+        let samples = ceil(kept.samples, Level::Minute.pack());
+        let minutes = ceil(kept.minutes, Level::Minute.pack()).min(samples);
+        let hours = ceil(kept.hours, Level::Hour.pack()).min(minutes);
+        let mut parts: Vec<(Option<Level>, (Time, Time))> = Vec::new();
+        for (finest, start, end) in [
+            (Some(Level::Day), Time::MIN, hours),
+            (Some(Level::Hour), hours, minutes),
+            (Some(Level::Minute), minutes, samples),
+            (None, samples, Time::MAX),
+        ] {
+            let level = finest.max(wanted);
+            let (start, end) = (start.max(from), end.min(to));
+            match parts.last_mut() {
+                _ if start >= end => {}
+                Some((last, part)) if *last == level => part.1 = end,
+                Some(_) | None => parts.push((level, (start, end))),
+            }
+        }
+        if let Some((Some(level), first)) = parts.first_mut() {
+            first.0 = floor(first.0, level.span());
+        }
+        parts
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;
@@ -264,6 +335,30 @@ pub(crate) mod tests {
             prop_assert_eq!(&pieces, &minutes);
             prop_assert_eq!(hours.iter().map(Rollup::count).sum::<u64>(), all.len() as u64);
         }
+    }
+
+    #[test]
+    fn each_age_is_told_as_finely_as_it_is_kept_and_wanted() {
+        let day = |n: i64| Time(n * DAY.0);
+        let kept = Kept { samples: day(98), minutes: day(93), hours: day(10) + Millis(5), days: day(0) };
+        let plan = |every: Every, from: Time, to: Time| {
+            let one = |(level, (from, to)): &(Option<Level>, (Time, Time))| {
+                format!("{} {}-{}", level.map_or("reading", Level::as_str), from.0 / HOUR.0, to.0 / HOUR.0)
+            };
+            every.parts((from, to), &kept).iter().map(one).collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(
+            plan(Every::Reading, day(5), day(100)),
+            "day 120-264, hour 264-2232, minute 2232-2352, reading 2352-2400"
+        );
+        assert_eq!(plan(Every::Hour, day(5), day(100)), "day 120-264, hour 264-2400");
+        assert_eq!(plan(Every::Day, day(5) + Millis(1), day(100)), "day 120-2400");
+        assert_eq!(plan(Every::Minute, day(99) + Millis(90_000), day(100)), "minute 2376-2400");
+        assert_eq!(plan(Every::Auto, day(99) + HOUR.times(23), day(100)), "reading 2399-2400");
+        assert_eq!(plan(Every::Auto, day(99), day(100)), "minute 2376-2400");
+        assert_eq!(plan(Every::Auto, day(90), day(100)), "hour 2160-2400");
+        assert_eq!(plan(Every::Auto, day(50), day(100)), "day 1200-2400");
+        assert_eq!(plan(Every::Auto, day(100), day(99)), "");
     }
 
     #[test]

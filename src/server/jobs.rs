@@ -12,9 +12,7 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 
 use crate::app::App;
 use crate::domain::event::{About, Kind};
-use crate::domain::setting::Settings;
 use crate::store::events::Actor;
-use crate::store::history::Kept;
 use crate::store::{self, agents, checks, events, history, jobs};
 
 /// The name of the nightly care of the database.
@@ -131,23 +129,12 @@ fn last_due(cadence: &Cadence, last: Time, now: Time) -> Option<Time> {
     }
 }
 
-/// From when on readings are kept, and how.
-#[must_use]
-pub fn kept(settings: &Settings, now: Time) -> Kept {
-    Kept {
-        samples: now - settings.span("reading.keep"),
-        minutes: now - settings.span("rollup.minute"),
-        hours: now - settings.span("rollup.hour"),
-        days: now - settings.span("rollup.day"),
-    }
-}
-
 /// Forgets what is older than it is kept, and lets the database tidy itself.
 async fn maintain(app: &App) -> store::Result<usize> {
     let known = app.known();
     let now = app.clock.now();
     let mut forgotten = 0;
-    let kept = kept(&known.settings, now);
+    let kept = known.settings.kept(now);
     let ids = app.store.read(checks::ids)?;
     for some in ids.chunks(100) {
         let some = some.to_vec();

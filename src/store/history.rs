@@ -10,7 +10,7 @@ use schedules::{Millis, Time};
 use crate::domain::history::Interval;
 use crate::domain::ids::CheckId;
 use crate::domain::packed::{BadPack, pack_rollups, pack_samples, unpack_rollups, unpack_samples};
-use crate::domain::rollup::{Level, Rollup, Rollups, SAMPLE_PACK, Sample, floor};
+use crate::domain::rollup::{Kept, Level, Rollup, Rollups, SAMPLE_PACK, Sample, floor};
 use crate::store::checks::{self, Reading};
 use crate::store::{Error, Result, Tx, WriteTx, args};
 
@@ -247,19 +247,6 @@ pub fn rollups(tx: &Tx, level: Level, check: CheckId, (from, to): Interval) -> R
         }
     }
     Ok(all)
-}
-
-/// From when on the readings of the past are kept: each by itself, by the minute, by the hour, by the day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// Each by itself.
-    pub samples: Time,
-    /// By the minute.
-    pub minutes: Time,
-    /// By the hour.
-    pub hours: Time,
-    /// By the day.
-    pub days: Time,
 }
 
 /// Forgets what is no longer kept of a check; how many packs it were. What was not rolled up yet stays until it is.
