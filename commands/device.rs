@@ -10,6 +10,7 @@ use lineman::store::{Tx, parents, sites};
 use crate::address;
 use crate::data::Context;
 use crate::failure::Failure;
+use crate::history::HistoryOptions;
 use crate::join::with_token;
 use crate::list::Wanted;
 use crate::output::Output;
@@ -60,6 +61,11 @@ pub enum DeviceVerb {
         #[arg(long)]
         apply: bool,
     },
+    /// Show what a device was, from when to when, or what its checks measured
+    #[command(
+        after_help = "Example:\n  lineman device history gateway --from -7d\n  lineman device history gateway --readings icmp --from '2026-11-22 08:00' --every minute"
+    )]
+    History(HistoryOptions),
     /// Do not watch a device for now
     #[command(after_help = "Example:\n  lineman device pause server-7")]
     Pause {
@@ -234,6 +240,7 @@ impl DeviceVerb {
                 };
                 Ok(Output::Table(table))
             }),
+            DeviceVerb::History(options) => options.run(context),
             DeviceVerb::Pause { device } => context.change(move |tx, by| {
                 let device = devices::get(tx, &device)?;
                 devices::pause(tx, device.id, by)?;

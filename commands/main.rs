@@ -10,6 +10,7 @@ mod event;
 mod export;
 mod failure;
 mod grid;
+mod history;
 mod join;
 mod jq;
 mod list;
@@ -19,6 +20,7 @@ mod measure;
 mod outage;
 mod output;
 mod probe;
+mod report;
 mod serve;
 mod setting;
 mod site;
@@ -93,6 +95,8 @@ enum Noun {
     #[command(subcommand)]
     Event(event::EventVerb),
     #[command(subcommand)]
+    Report(report::ReportVerb),
+    #[command(subcommand)]
     Setting(setting::SettingVerb),
     Export(export::ExportOptions),
     Completions(completions::CompletionsOptions),
@@ -118,6 +122,7 @@ impl Noun {
             Noun::Outage(verb) => verb.run(context),
             Noun::Maintenance(verb) => verb.run(context),
             Noun::Event(verb) => verb.run(context),
+            Noun::Report(verb) => verb.run(context),
             Noun::Setting(verb) => verb.run(context),
             Noun::Export(options) => options.run(context),
             Noun::Completions(options) => options.run(),

@@ -1,20 +1,24 @@
 //! Types and rules, pure: no async, no SQL, no clock, no randomness. Time comes in as an argument.
 
+pub mod availability;
 pub mod blind;
 pub mod check;
 pub mod check_in;
 pub mod device;
 pub mod event;
 pub mod flapping;
+pub mod history;
 pub mod ids;
 pub mod judgement;
 pub mod maintenance;
 pub mod name;
 pub mod notify;
 pub mod outage;
+pub mod packed;
 pub mod query;
 pub mod service;
 
+pub mod rollup;
 pub mod setting;
 pub mod ticket;
 pub mod wall;

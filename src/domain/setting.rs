@@ -1,7 +1,9 @@
 //! The settings: each has a name, a default, a meaning, and bounds; all of them can be turned, so that a test or a
 //! small site can run every rule in seconds.
 
-use schedules::{Cadence, Millis};
+use schedules::{Cadence, Millis, Time};
+
+use crate::domain::rollup::Kept;
 
 /// What kind of value a setting takes, and within which bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,6 +240,15 @@ impl Settings {
     #[must_use]
     pub fn span(&self, key: &str) -> Millis {
         self.text(key).parse().unwrap_or_else(|_| panic!("setting {key} is no span"))
+    }
+
+    /// From when on readings are kept, and how. What is coarser is kept as long as what is finer, at least.
+    #[must_use]
+    pub fn kept(&self, now: Time) -> Kept {
+        let samples = now - self.span("reading.keep");
+        let minutes = samples.min(now - self.span("rollup.minute"));
+        let hours = minutes.min(now - self.span("rollup.hour"));
+        Kept { samples, minutes, hours, days: hours.min(now - self.span("rollup.day")) }
     }
 
     /// A setting that is a list of names.

@@ -1,9 +1,11 @@
 //! A question to the store, answered as a table: what lists, records and exports show. One file a noun; the keys of
 //! the columns are what others rely on, and are never renamed.
 
+pub mod availability;
 pub mod checks;
 pub mod devices;
 pub mod events;
+pub mod history;
 pub mod maintenance;
 pub mod outages;
 pub mod parents;

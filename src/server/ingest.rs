@@ -14,6 +14,7 @@ use crate::domain::check_in::{Dating, is_live, missed_at, skew_is_news};
 use crate::domain::device::{AddressFrom, own_address};
 use crate::domain::event::Kind as Happened;
 use crate::domain::ids::{CheckId, DeviceId};
+use crate::server::late::Late;
 use crate::server::sight::Eyes;
 use crate::server::{config, contact, judge};
 use crate::store::agents::{Called, Caller};
@@ -90,6 +91,7 @@ pub fn check_in(
         caller: &caller,
         status: None,
         eyes: Eyes::default(),
+        late: Late::default(),
     };
     let mut acked = caller.acked;
     for record in &call.records {
@@ -103,6 +105,7 @@ pub fn check_in(
             taking.current(record)?;
         }
     }
+    taking.late.keep(tx)?;
     taking.arrived(call, seen_address)?;
     agents::called(tx, &caller, acked)?;
     let config = match &call.config {
@@ -188,12 +191,14 @@ struct Taking<'a> {
     caller: &'a Caller,
     status: Option<(Time, &'a Status)>,
     eyes: Eyes,
+    late: Late,
 }
 
 impl<'a> Taking<'a> {
     fn record(&mut self, record: &'a Record) -> store::Result<()> {
         let at = self.dating.date(record.at, record.mono, record.boot.as_deref());
         let (tx, device) = (self.tx, self.caller.device);
+        self.late.record(tx, self.known, &self.checks, device, record, at)?;
         match &record.what {
             What::Status(status) => {
                 let measured = measured(status);

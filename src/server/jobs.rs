@@ -13,7 +13,7 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 use crate::app::App;
 use crate::domain::event::{About, Kind};
 use crate::store::events::Actor;
-use crate::store::{self, agents, checks, events, jobs};
+use crate::store::{self, agents, checks, events, history, jobs};
 
 /// The name of the nightly care of the database.
 pub const MAINTENANCE: &str = "maintenance";
@@ -134,7 +134,7 @@ async fn maintain(app: &App) -> store::Result<usize> {
     let known = app.known();
     let now = app.clock.now();
     let mut forgotten = 0;
-    let readings = now - known.settings.span("reading.keep");
+    let kept = known.settings.kept(now);
     let ids = app.store.read(checks::ids)?;
     for some in ids.chunks(100) {
         let some = some.to_vec();
@@ -143,7 +143,7 @@ async fn maintain(app: &App) -> store::Result<usize> {
             .submit(move |tx| {
                 let mut rows = 0;
                 for id in some {
-                    rows += checks::prune_readings(tx, id, readings)?;
+                    rows += history::prune(tx, id, &kept)?;
                 }
                 store::Result::Ok(rows)
             })

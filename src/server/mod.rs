@@ -6,6 +6,7 @@ pub mod http;
 pub mod ingest;
 pub mod jobs;
 pub mod judge;
+mod late;
 pub mod local;
 pub mod notify;
 pub mod ping;

@@ -9,7 +9,7 @@ use crate::domain::check_in::{missed_at, patience_after};
 use crate::domain::event::{About, Kind};
 use crate::domain::ids::DeviceId;
 use crate::store::events::Actor;
-use crate::store::{Result, WriteTx, agents, devices, events, settings};
+use crate::store::{Result, WriteTx, agents, devices, events, settings, states};
 
 /// The name that this machine gets as the first device.
 pub const THIS_MACHINE: &str = "this-machine";
@@ -85,5 +85,6 @@ fn was_away(tx: &WriteTx, since: Time, every: Millis, grace: Millis, longest: Mi
     agents::wait_until(tx, until)?;
     let body = json!({"from": since, "to": tx.now, "waits_until": until});
     events::record(tx, &Actor::System, Kind::MonitorAway, About::default(), &body)?;
+    states::was_away(tx, since, tx.now)?;
     Ok(())
 }

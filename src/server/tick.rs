@@ -9,7 +9,7 @@ use schedules::{Millis, Time};
 use tokio::sync::{Notify, watch};
 
 use crate::app::App;
-use crate::server::steps::{Worked, judgements, maintenance, pings, silence, tickets};
+use crate::server::steps::{Worked, judgements, maintenance, pings, rollups, silence, tickets};
 use crate::store::{Result, settings};
 
 /// The longest sleep: what another process changes takes effect within a second.
@@ -113,6 +113,7 @@ pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
             judgements::sight(app).await?,
             judgements::step(app).await?,
             judgements::flapping(app).await?,
+            rollups::step(app).await?,
         ];
         // Tickets follow once all are judged: then each is brought up to date once.
         if !asked.contains(&Worked::Yes) {

@@ -9,8 +9,10 @@ use serde_json::json;
 use crate::domain::check::{Health, Kind};
 use crate::domain::event::Kind as Happened;
 use crate::domain::ids::{CheckId, DeviceId};
+use crate::domain::rollup::Sample;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
+use crate::store::history;
 use crate::store::settings::config_changed;
 use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
@@ -191,7 +193,7 @@ pub fn add(tx: &WriteTx, new: &New, by: &Actor) -> Result<Check> {
 /// # Errors
 /// The database's.
 pub fn remove(tx: &WriteTx, check: &Check, by: &Actor) -> Result<()> {
-    tx.run("DELETE FROM reading WHERE check_id = $1", args![check.id.0])?;
+    history::forget(tx, check.id)?;
     tx.run("DELETE FROM checks WHERE id = $1", args![check.id.0])?;
     config_changed(tx, check.from.as_ref().map(|from| from.0).into())?;
     if check.kind != Kind::Contact {
@@ -406,7 +408,20 @@ pub fn forget_of_agent(tx: &WriteTx, agent: DeviceId) -> Result<Vec<DeviceId>> {
     )
 }
 
-/// The readings of a check, oldest first.
+impl Reading {
+    /// The same without its place in a log.
+    #[must_use]
+    pub fn sample(&self) -> Sample {
+        let Measured { rtt_us, loss_permille, cpu_permille, memory_permille, disk_permille } = self.measured;
+        Sample {
+            at: self.at,
+            outcome: self.outcome,
+            values: [rtt_us, loss_permille, cpu_permille, memory_permille, disk_permille],
+        }
+    }
+}
+
+/// The readings of a check that are not packed yet, oldest first: those of the last hours, and what came late.
 ///
 /// # Errors
 /// The database's.
@@ -415,26 +430,29 @@ pub fn readings(tx: &Tx, id: CheckId) -> Result<Vec<Reading>> {
         "SELECT at, seq, outcome, rtt_us, loss_permille, cpu_permille, memory_permille, disk_permille
          FROM reading WHERE check_id = $1 ORDER BY at, seq",
         args![id.0],
-        |row| {
-            let outcome = match row.get::<i64>(2)? {
-                0 => Outcome::Ok,
-                1 => Outcome::Warn,
-                2 => Outcome::Fail,
-                _ => Outcome::Unknown,
-            };
-            let measured = Measured {
-                rtt_us: row.get(3)?,
-                loss_permille: row.get(4)?,
-                cpu_permille: row.get(5)?,
-                memory_permille: row.get(6)?,
-                disk_permille: row.get(7)?,
-            };
-            Ok(Reading { at: row.get(0)?, seq: row.get(1)?, outcome, measured })
-        },
+        reading,
     )
 }
 
-/// How many readings a check has.
+/// A row of these columns of a reading, in this order.
+pub(super) fn reading(row: &Row) -> Result<Reading> {
+    let outcome = match row.get::<i64>(2)? {
+        0 => Outcome::Ok,
+        1 => Outcome::Warn,
+        2 => Outcome::Fail,
+        _ => Outcome::Unknown,
+    };
+    let measured = Measured {
+        rtt_us: row.get(3)?,
+        loss_permille: row.get(4)?,
+        cpu_permille: row.get(5)?,
+        memory_permille: row.get(6)?,
+        disk_permille: row.get(7)?,
+    };
+    Ok(Reading { at: row.get(0)?, seq: row.get(1)?, outcome, measured })
+}
+
+/// How many readings of a check are not packed yet.
 ///
 /// # Errors
 /// The database's.
@@ -450,12 +468,13 @@ pub fn ids(tx: &Tx) -> Result<Vec<CheckId>> {
     tx.all("SELECT id FROM checks ORDER BY id", args![], |row| Ok(CheckId(row.get(0)?)))
 }
 
-/// Forgets the readings of a check that are older than `before`; how many it were.
+/// When a check runs, where it has a schedule of its own.
 ///
 /// # Errors
 /// The database's.
-pub fn prune_readings(tx: &WriteTx, id: CheckId, before: Time) -> Result<usize> {
-    tx.run("DELETE FROM reading WHERE check_id = $1 AND at < $2", args![id.0, before])
+pub fn cadence(tx: &Tx, id: CheckId) -> Result<Option<String>> {
+    let found = tx.maybe("SELECT cadence FROM checks WHERE id = $1", args![id.0], |row| row.get(0))?;
+    Ok(found.flatten())
 }
 
 /// The checks that an agent is to run (`None`: the agent inside the server), of devices that are not paused.

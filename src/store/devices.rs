@@ -1,20 +1,21 @@
 //! Devices: what they are called, where they are, and what they are as far as is known.
 
+mod judged;
+
 use std::collections::HashMap;
 
-use schedules::{Millis, Time};
+pub use judged::*;
+use schedules::Time;
 use serde_json::{Value, json};
 
 use crate::domain::device::{AddressFrom, Importance, Mark, State, cycle};
 use crate::domain::event::Kind;
-use crate::domain::ids::{DeviceId, SiteId};
-use crate::domain::judgement::{Judgement, Parent};
+use crate::domain::ids::{CheckId, DeviceId, SiteId};
 use crate::domain::name;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
 use crate::store::settings::{self, Whose, config_changed};
-use crate::store::states;
-use crate::store::{Error, Result, Row, Tx, WriteTx, args, marks, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, history, marks, word};
 
 /// The most devices one database holds.
 pub const MAX: i64 = 200_000;
@@ -311,11 +312,12 @@ pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device>
 /// The database's.
 pub fn remove(tx: &WriteTx, device: &Device, by: &Actor) -> Result<()> {
     events::record(tx, by, Kind::DeviceRemoved, device.id.into(), &New::like(device).body())?;
+    let checks =
+        tx.all("SELECT id FROM checks WHERE device_id = $1 OR agent_id = $1", args![device.id.0], |row| {
+            Ok(CheckId(row.get(0)?))
+        })?;
+    checks.into_iter().try_for_each(|check| history::forget(tx, check))?;
     tx.run("DELETE FROM checks WHERE agent_id = $1", args![device.id.0])?;
-    tx.run(
-        "DELETE FROM reading WHERE check_id IN (SELECT id FROM checks WHERE device_id = $1)",
-        args![device.id.0],
-    )?;
     tx.run("DELETE FROM device WHERE id = $1", args![device.id.0])?;
     settings::device_renamed(tx, &device.name, None, by)?;
     config_changed(tx, Whose::All)
@@ -356,36 +358,6 @@ pub fn resume(tx: &WriteTx, id: DeviceId, by: &Actor) -> Result<bool> {
     Ok(rows == 1)
 }
 
-/// How soon a device is judged again whose judgement waits for somebody's proof.
-const AGAIN: Millis = Millis::from_secs(1);
-
-/// Writes down what a device is, with an event if its state is another one now; false where it is the same.
-///
-/// # Errors
-/// The database's.
-pub fn set_state(tx: &WriteTx, device: &Device, judged: &Judgement, by: &Actor) -> Result<bool> {
-    let reason = judged.reason.as_deref().unwrap_or(&device.reason);
-    tx.run(
-        "UPDATE device SET state = $2, state_since = $3, reason = $4, held_since = $5, judge_at = $6 WHERE id = $1",
-        args![
-            device.id.0,
-            judged.state.as_str(),
-            judged.since,
-            reason,
-            judged.held_since,
-            judged.again.map(|(at, _)| if judged.held_since.is_some() { at.min(tx.now + AGAIN) } else { at })
-        ],
-    )?;
-    if judged.state == device.state {
-        return Ok(false);
-    }
-    states::changed(tx, device.id, judged.since, judged.state, reason)?;
-    let body = json!({"from": device.state.as_str(), "to": judged.state.as_str(), "since": judged.since,
-        "reason": reason});
-    events::record(tx, by, Kind::DeviceState, device.id.into(), &body)?;
-    Ok(true)
-}
-
 /// What is watched about a device changed: whoever watches it is told.
 fn checks_changed(tx: &WriteTx, id: DeviceId) -> Result<()> {
     let agents = tx.all(
@@ -399,89 +371,6 @@ fn checks_changed(tx: &WriteTx, id: DeviceId) -> Result<()> {
     config_changed(tx, Whose::Local)
 }
 
-/// Asks for a device to be judged anew, by whoever runs the server.
-///
-/// # Errors
-/// The database's.
-pub fn judge_soon(tx: &WriteTx, id: DeviceId) -> Result<()> {
-    tx.run("UPDATE device SET judge_at = $2 WHERE id = $1", args![id.0, tx.now])?;
-    Ok(())
-}
-
-/// Asks for the children of a device to be judged anew.
-///
-/// # Errors
-/// The database's.
-pub fn judge_children_soon(tx: &WriteTx, id: DeviceId) -> Result<()> {
-    tx.run(
-        "UPDATE device SET judge_at = $2 WHERE id IN (SELECT device_id FROM device_parent WHERE parent_id = $1)",
-        args![id.0, tx.now],
-    )?;
-    Ok(())
-}
-
-/// Says since when a device flaps, and when to look whether it is quiet again.
-///
-/// # Errors
-/// The database's.
-pub fn set_flapping(tx: &WriteTx, id: DeviceId, since: Option<Time>, look_at: Option<Time>) -> Result<()> {
-    tx.run(
-        "UPDATE device SET flapping_since = $2, flap_look_at = $3 WHERE id = $1",
-        args![id.0, since, look_at],
-    )?;
-    Ok(())
-}
-
-/// The flapping devices that may be quiet by `now`.
-///
-/// # Errors
-/// The database's.
-pub fn maybe_quiet(tx: &Tx, now: Time, limit: u32) -> Result<Vec<DeviceId>> {
-    let sql = format!("SELECT id FROM device WHERE flap_look_at <= $1 ORDER BY flap_look_at LIMIT {limit}");
-    tx.all(&sql, args![now], |row| Ok(DeviceId(row.get(0)?)))
-}
-
-/// When the next flapping device may be quiet.
-///
-/// # Errors
-/// The database's.
-pub fn next_maybe_quiet(tx: &Tx) -> Result<Option<Time>> {
-    tx.one("SELECT min(flap_look_at) FROM device WHERE flap_look_at IS NOT NULL", args![], |row| row.get(0))
-}
-
-/// Whether a device has children, and all of them can be reached: there is another way to them.
-///
-/// # Errors
-/// The database's.
-pub fn has_relief(tx: &Tx, id: DeviceId) -> Result<bool> {
-    tx.one(
-        "SELECT count(*), coalesce(sum(CASE WHEN d.state IN ('up', 'degraded') THEN 1 ELSE 0 END), 0)
-         FROM device_parent p JOIN device d ON d.id = p.device_id WHERE p.parent_id = $1",
-        args![id.0],
-        |row| {
-            let (all, up): (i64, i64) = (row.get(0)?, row.get(1)?);
-            Ok(all > 0 && all == up)
-        },
-    )
-}
-
-/// The devices that are to be judged by `now`.
-///
-/// # Errors
-/// The database's.
-pub fn to_judge(tx: &Tx, now: Time, limit: u32) -> Result<Vec<DeviceId>> {
-    let sql = format!("SELECT id FROM device WHERE judge_at <= $1 ORDER BY judge_at LIMIT {limit}");
-    tx.all(&sql, args![now], |row| Ok(DeviceId(row.get(0)?)))
-}
-
-/// When the next device is to be judged.
-///
-/// # Errors
-/// The database's.
-pub fn next_to_judge(tx: &Tx) -> Result<Option<Time>> {
-    tx.one("SELECT min(judge_at) FROM device WHERE judge_at IS NOT NULL", args![], |row| row.get(0))
-}
-
 /// Follows an address that changed at the device.
 ///
 /// # Errors
@@ -491,24 +380,6 @@ pub fn set_address(tx: &WriteTx, id: DeviceId, from: Option<&str>, to: &str, by:
     checks_changed(tx, id)?;
     events::record(tx, by, Kind::DeviceAddress, id.into(), &json!({"from": from, "to": to}))?;
     Ok(())
-}
-
-/// Its parents, as far as its own state follows from them.
-///
-/// # Errors
-/// The database's.
-pub fn parents(tx: &Tx, id: DeviceId) -> Result<Vec<(DeviceId, Parent)>> {
-    tx.all(
-        "SELECT d.id, d.state, d.state_since,
-         (SELECT max(h.good_at) FROM checks c JOIN check_health h ON h.check_id = c.id WHERE c.device_id = d.id),
-         (SELECT a.last_check_in_at FROM agent a WHERE a.device_id = d.id)
-         FROM device_parent p JOIN device d ON d.id = p.parent_id WHERE p.device_id = $1",
-        args![id.0],
-        |row| {
-            let proven_at = row.get::<Option<Time>>(3)?.max(row.get::<Option<Time>>(4)?);
-            Ok((DeviceId(row.get(0)?), Parent { state: word(row, 1)?, since: row.get(2)?, proven_at }))
-        },
-    )
 }
 
 fn free_name(tx: &Tx, wanted: &str, own: Option<DeviceId>) -> Result<String> {

@@ -12,6 +12,7 @@ mod engine;
 mod error;
 pub mod events;
 pub mod filter;
+pub mod history;
 pub mod jobs;
 pub mod maintenance;
 pub mod marks;

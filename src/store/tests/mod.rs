@@ -1,5 +1,6 @@
 //! What the store promises, each as a small story.
 
+mod history;
 mod opening;
 mod reading;
 mod writing;

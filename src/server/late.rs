@@ -1,0 +1,86 @@
+//! Records that come late: they move no state, but they prove what a device was at their time.
+
+use std::collections::HashMap;
+
+use agent::report::{Outcome, Record, What};
+use schedules::{Cadence, Millis, Time};
+
+use crate::app::Snapshot;
+use crate::domain::check::Kind;
+use crate::domain::check_in::is_live;
+use crate::domain::history::{Gathered, Proven, Source};
+use crate::domain::ids::{CheckId, DeviceId};
+use crate::store::checks::Known;
+use crate::store::{Result, WriteTx, checks, states};
+
+/// What the late records of one call prove. A call that has one is a backlog: then its newest records, which are live, are
+/// proofs as well, so that there is no hole between what was proven and what is seen again.
+#[derive(Debug, Default)]
+pub struct Late {
+    is_backlog: bool,
+    gathered: Gathered,
+    /// How far apart the results of a check are that still belong together.
+    gaps: HashMap<i64, Millis>,
+}
+
+impl Late {
+    /// Takes what a record proves, where it came late.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn record(
+        &mut self,
+        tx: &WriteTx,
+        settings: &Snapshot,
+        known: &HashMap<i64, Known>,
+        caller: DeviceId,
+        record: &Record,
+        at: Time,
+    ) -> Result<()> {
+        self.is_backlog |= !is_live(at, tx.now, settings.every);
+        if !self.is_backlog {
+            return Ok(());
+        }
+        match &record.what {
+            What::Status(_) => {
+                let gap = settings.every.times(2);
+                self.gathered.add(caller, Proven::Up, Source::Agent, at, gap);
+            }
+            What::Result(result) => {
+                let Some(check) = known.get(&result.check) else { return Ok(()) };
+                let Some(proven) = proven(check.kind, result.outcome) else { return Ok(()) };
+                let gap = self.gap(tx, settings, result.check)?;
+                self.gathered.add(check.device, proven, Source::Check, at, gap);
+            }
+            What::Change(_) | What::Outage(_) | What::Boot(_) | What::Dropped(_) => {}
+        }
+        Ok(())
+    }
+
+    fn gap(&mut self, tx: &WriteTx, settings: &Snapshot, check: i64) -> Result<Millis> {
+        if let Some(gap) = self.gaps.get(&check) {
+            return Ok(*gap);
+        }
+        let own = checks::cadence(tx, CheckId(check))?.and_then(|text| text.parse::<Cadence>().ok());
+        let gap = own.unwrap_or_else(|| settings.check_cadence()).period(tx.now).times(2);
+        self.gaps.insert(check, gap);
+        Ok(gap)
+    }
+
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn keep(&self, tx: &WriteTx) -> Result<()> {
+        self.gathered.all().iter().try_for_each(|proof| states::proved(tx, proof))
+    }
+}
+
+/// What a result proves. Any answer proves that the device was there; that a page did not come proves nothing of it.
+fn proven(kind: Kind, outcome: Outcome) -> Option<Proven> {
+    match (outcome, kind) {
+        (Outcome::Ok | Outcome::Warn, _) => Some(Proven::Up),
+        (Outcome::Fail, Kind::Icmp | Kind::Tcp | Kind::Contact) => Some(Proven::Down),
+        (Outcome::Fail, Kind::Http | Kind::CheckIn | Kind::Ping) | (Outcome::Unknown, _) => None,
+    }
+}
