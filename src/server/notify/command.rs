@@ -1,12 +1,14 @@
 //! A program on this machine, which gets the message as JSON on its standard input.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use std::os::unix::process::ExitStatusExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command as Program};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command as Program};
 use tokio::time::timeout;
 
 use super::{Limits, Trouble, text};
@@ -15,6 +17,8 @@ use crate::domain::notify::channel::Command;
 
 /// What is kept of what a program says, in bytes of each of its two outputs.
 const MAX_OUTPUT: usize = 16 * 1024;
+/// How long its last words may take when it is over; what it started in a session of its own may hold them back.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The exit code that says: try again (`EX_TEMPFAIL` of sysexits.h).
 const TEMPFAIL: i32 = 75;
 
@@ -44,62 +48,66 @@ pub async fn send(command: &Command, message: &Message, limits: Limits) -> Resul
     let pid = pid.ok_or_else(|| Trouble::later(format!("start {name}: it has no process id")))?;
     let group = Group(pid);
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let ended = timeout(limits.whole, talk(&mut child, pid, message, (&mut out, &mut err))).await;
-    // Before it is waited for, so that its number is still its own.
-    drop(group);
+    let ended = {
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let mut talk = pin!(talk(pipes, message, &mut out, &mut err));
+        let mut over = false;
+        let mut ended = pin!(timeout(limits.whole, end(pid)));
+        let ended = loop {
+            tokio::select! {
+                () = &mut talk, if !over => over = true,
+                ended = &mut ended => break ended,
+            }
+        };
+        // Before it is waited for, so that its number is still its own.
+        drop(group);
+        if !over {
+            drop(timeout(LAST_WORDS, talk).await);
+        }
+        ended
+    };
     match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(Trouble::later(format!("run {name}")).said(error)),
+        Ok(Ok(())) => {
+            let status = child.wait().await.map_err(|e| Trouble::later(format!("run {name}")).said(e))?;
+            judge(name, status, &out, &err)
+        }
+        Ok(Err(error)) => Err(Trouble::later(format!("run {name}")).said(error)),
         Err(_) => {
             let secs = limits.whole.as_secs_f32();
-            return Err(
-                Trouble::later(format!("{name} did not end within {secs} s and was killed")).said(said(&err))
-            );
+            Err(Trouble::later(format!("{name} did not end within {secs} s and was killed")).said(said(&err)))
         }
     }
-    let status = child.wait().await.map_err(|e| Trouble::later(format!("run {name}")).said(e))?;
-    judge(name, status, &out, &err)
 }
 
-/// Gives it the message and hears what it says, until it has ended; it is not waited for yet. What it started may hold
-/// its outputs open for ever, so their ends are not waited for either.
+/// Gives it the message, and hears what it says. What it started may hold its outputs open for ever, so this need not
+/// end before it does.
 async fn talk(
-    child: &mut Child,
-    pid: Pid,
+    (stdin, stdout, stderr): (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>),
     message: &Message,
-    (out, err): (&mut Vec<u8>, &mut Vec<u8>),
-) -> io::Result<()> {
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    out: &mut Vec<u8>,
+    err: &mut Vec<u8>,
+) {
     let body = message.body.to_string();
     let give = async {
         if let Some(mut stdin) = stdin {
             // It need not read it.
             let _ = stdin.write_all(body.as_bytes()).await;
         }
-        std::future::pending::<()>().await;
     };
-    let hear = async {
-        tokio::join!(keep(stdout, out), keep(stderr, err));
-        std::future::pending::<()>().await;
-    };
-    // One more look at the outputs after the end, for what was written last.
-    let ended = async {
-        let ended = tokio::task::spawn_blocking(move || {
-            loop {
-                match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-                    Err(rustix::io::Errno::INTR) => {}
-                    other => break other.map(drop),
-                }
+    tokio::join!(give, keep(stdout, out), keep(stderr, err));
+}
+
+/// Until it has ended; it is still there to be waited for.
+async fn end(pid: Pid) -> io::Result<()> {
+    let ended = tokio::task::spawn_blocking(move || {
+        loop {
+            match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => break other.map(drop),
             }
-        });
-        ended.await.map_err(io::Error::other)?.map_err(io::Error::from)
-    };
-    tokio::select! {
-        biased;
-        () = give => Ok(()),
-        () = hear => Ok(()),
-        ended = ended => ended,
-    }
+        }
+    });
+    Ok(ended.await.map_err(io::Error::other)??)
 }
 
 /// Reads to the end and keeps the beginning, so that nobody is held up by an output that nobody reads.
