@@ -474,7 +474,7 @@ mod tests {
             (vec!["slack", "--url-file", "/dev/zero"], "is over 131072 bytes"),
             (vec!["webhook"], "hint: give --url, --url-file or --url-env"),
             (vec!["webhook", "--url", "https://ana:pw@example.org/"], "--url-file"),
-            (vec!["webhook", "--url", "https://example.org/?token=x"], "--url-file"),
+            (vec!["webhook", "--url", "https://example.org/?token=geheim"], "--url-file"),
             (vec!["webhook", "--url", "ftp://example.org/"], "url: it must begin with https:// or http://"),
             (vec!["command", "true"], "program: 'true' is no whole path"),
             (vec!["ntfy", "--topic", "a b"], "topic: 'a b'"),
