@@ -57,30 +57,32 @@ struct MailServer {
 
 impl MailServer {
     fn start(mode: &str) -> MailServer {
-        let dir = tempfile::tempdir().unwrap();
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
-        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-        fs::write(path("cert"), made.cert.pem()).unwrap();
-        fs::write(path("key"), made.signing_key.serialize_pem()).unwrap();
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into(), "127.0.0.1".into()])
+            .expect("a certificate");
+        let path = |name: &str| dir.path().join(name).to_str().expect("a path that is text").to_owned();
+        fs::write(path("cert"), made.cert.pem()).expect("it is written");
+        fs::write(path("key"), made.signing_key.serialize_pem()).expect("it is written");
         let mut process = Command::new("/usr/bin/python3")
             .args(["-c", include_str!("harness/smtp.py"), mode, &path(""), &path("cert"), &path("key")])
             .stdout(Stdio::piped())
             .spawn()
             .expect("tests/run installs python3-aiosmtpd");
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let out = process.stdout.take().expect("its output is piped");
+        BufReader::new(out).read_line(&mut line).expect("its output is text");
         let port = line.trim().parse().expect("it says its port; tests/run installs python3-aiosmtpd");
         MailServer { process, port, dir }
     }
 
     fn ca(&self) -> String {
-        fs::read_to_string(self.dir.path().join("cert")).unwrap()
+        fs::read_to_string(self.dir.path().join("cert")).expect("it was written")
     }
 
     /// The mails that it has, as it reads them.
     fn mails(&self) -> Vec<Value> {
         let read = |n: usize| fs::read_to_string(self.dir.path().join(format!("{n}.json"))).ok();
-        (0..).map_while(read).map(|text| serde_json::from_str(&text).unwrap()).collect()
+        (0..).map_while(read).map(|text| serde_json::from_str(&text).expect("JSON")).collect()
     }
 
     fn channel(&self, security: &str, to: &[&str]) -> Value {
@@ -98,9 +100,9 @@ impl Drop for MailServer {
 
 fn header<'v>(mail: &'v Value, name: &str) -> &'v str {
     let all: Vec<&Value> =
-        mail["headers"].as_array().unwrap().iter().filter(|pair| pair[0] == name).collect();
+        mail["headers"].as_array().into_iter().flatten().filter(|pair| pair[0] == name).collect();
     assert_eq!(all.len(), 1, "{name}: {mail}");
-    all[0][1].as_str().unwrap()
+    all[0][1].as_str().expect("a text")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +222,7 @@ impl Asked {
 
     fn header(&self, name: &str) -> Option<&str> {
         assert!(self.headers.get_all(name).iter().count() < 2, "{name}: {self:?}");
-        self.headers.get(name).map(|value| value.to_str().unwrap())
+        self.headers.get(name).map(|value| value.to_str().expect("ASCII"))
     }
 }
 
@@ -235,11 +237,16 @@ impl Receiver {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&asked);
         let app = Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
-            kept.lock().unwrap().push(Asked { method, path: uri.to_string(), headers, body });
+            kept.lock().expect("nobody panicked").push(Asked {
+                method,
+                path: uri.to_string(),
+                headers,
+                body,
+            });
             async move { (status, answer) }
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("a port"));
         tokio::spawn(async move { axum::serve(listener, app).await });
         Receiver { url, asked }
     }
@@ -247,14 +254,14 @@ impl Receiver {
     /// What it was asked by the one message that is sent to it.
     async fn one(channel: impl Fn(&str) -> Value, message: &Message) -> Asked {
         let receiver = Receiver::new(StatusCode::OK, "{\"ok\": true}").await;
-        let sent = send(channel(&receiver.url), message).await.unwrap();
+        let sent = send(channel(&receiver.url), message).await.expect("it is taken");
         assert_eq!(sent.said, "200 OK {\"ok\": true}");
-        let mut asked = receiver.asked.lock().unwrap();
+        let mut asked = receiver.asked.lock().expect("nobody panicked");
         assert_eq!(asked.len(), 1, "{asked:?}");
         let asked = asked.remove(0);
-        assert!(asked.header("user-agent").unwrap().starts_with("lineman/"));
-        assert_eq!(asked.header("host").unwrap(), receiver.url.strip_prefix("http://").unwrap());
-        assert_eq!(asked.header("content-length").unwrap(), asked.body.len().to_string());
+        assert!(asked.header("user-agent").is_some_and(|name| name.starts_with("lineman/")));
+        assert_eq!(asked.header("host"), receiver.url.strip_prefix("http://"));
+        assert_eq!(asked.header("content-length"), Some(&*asked.body.len().to_string()));
         asked
     }
 }
