@@ -7,5 +7,6 @@ mod harness;
 mod house;
 mod lists;
 mod main_job;
+mod notify_channels;
 mod serve;
 mod tickets;
