@@ -9,7 +9,7 @@ use schedules::{Millis, Time};
 use tokio::sync::{Notify, watch};
 
 use crate::app::App;
-use crate::server::steps::{Worked, judgements, pings, silence, tickets};
+use crate::server::steps::{Worked, judgements, notify, pings, silence, tickets};
 use crate::store::{Result, settings};
 
 /// The longest sleep: what another process changes takes effect within a second.
@@ -112,6 +112,8 @@ pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
             judgements::step(app).await?,
             tickets::open(app).await?,
             tickets::settle(app).await?,
+            notify::read(app).await?,
+            notify::tell(app).await?,
         ];
         let mut next: Option<Time> = None;
         let mut worked = false;

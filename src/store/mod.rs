@@ -14,6 +14,7 @@ pub mod filter;
 pub mod jobs;
 pub mod maintenance;
 mod migrate;
+pub mod notify;
 mod open;
 pub mod outages;
 mod readers;

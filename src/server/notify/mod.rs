@@ -1,5 +1,8 @@
 //! Tells people: takes what is due from the outbox, and sends it by its channel.
 
+pub mod compose;
+pub mod outbox;
+
 use schedules::{Millis, Time};
 
 use crate::domain::notify::Message;

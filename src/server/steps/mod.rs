@@ -1,6 +1,7 @@
 //! The duties of the server, one a file: each looks for what is due, does it, and says when it wants to be asked again.
 
 pub mod judgements;
+pub mod notify;
 pub mod pings;
 pub mod silence;
 pub mod tickets;
