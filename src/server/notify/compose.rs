@@ -173,7 +173,7 @@ fn of_ticket(tx: &Tx, to: &Entry, item: &Item, id: TicketId) -> Result<Shown> {
         reason: outage.map(|outage| outage.reason),
         affected: ticket.affected.clone(),
         ticket: Some(id),
-        changes: changes(item, &ticket, &events),
+        changes: changes(item, &ticket, &events, to.rule.person.as_deref()),
         ending,
     };
     let at = match item.news {
@@ -198,7 +198,7 @@ fn ending(ticket: &Ticket, news: News, outage: Option<&Outage>) -> (Ending, Opti
 }
 
 /// What changed since it was last told.
-fn changes(item: &Item, ticket: &Ticket, events: &[Event]) -> Vec<String> {
+fn changes(item: &Item, ticket: &Ticket, events: &[Event], person: Option<&str>) -> Vec<String> {
     let mut changes = Vec::new();
     let Some(was) = item.look.told.as_ref().filter(|_| item.news == News::Changed) else {
         return changes;
@@ -209,11 +209,10 @@ fn changes(item: &Item, ticket: &Ticket, events: &[Event]) -> Vec<String> {
     if ticket.recurrences != was.recurrences {
         changes.push("it was back for a moment".to_owned());
     }
+    let by = ticket.acknowledged_by.as_deref().map(|by| by.strip_prefix("user:").unwrap_or(by));
     match (was.acknowledged, ticket.acknowledged_at) {
-        (false, Some(_)) => changes.push(match &ticket.acknowledged_by {
-            Some(by) => format!("{} knows of it", by.strip_prefix("user:").unwrap_or(by)),
-            None => "somebody knows of it".to_owned(),
-        }),
+        (false, Some(_)) if by.is_some() && by == person => {}
+        (false, Some(_)) => changes.push(format!("{} knows of it", by.unwrap_or("somebody"))),
         (true, None) => changes.push("nobody looks after it any more".to_owned()),
         (false, None) | (true, Some(_)) => {}
     }

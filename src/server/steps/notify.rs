@@ -131,7 +131,7 @@ impl Reader<'_> {
             let knows = told.contains(&entry.id) || members(entry).iter().any(|member| told.contains(member));
             if knows || entry.rule.told == Directly::Yes {
                 let known = if knows { Known::Told } else { Known::New };
-                let look_at = self.timing.due(known, self.tx.now, entry.told_at);
+                let look_at = self.timing.due(known, event.at, entry.told_at);
                 self.stir(entry.id, event, (&incident, Some(ticket)), look_at, (noted, false))?;
             }
         }
@@ -143,7 +143,7 @@ impl Reader<'_> {
         let incident = rule::ticket_incident(into.0);
         let told = looks::told_of(self.tx, &rule::ticket_incident(from.0))?;
         for entry in self.entries.iter().filter(|entry| told.contains(&entry.id)) {
-            let look_at = self.timing.due(Known::Told, self.tx.now, entry.told_at);
+            let look_at = self.timing.due(Known::Told, event.at, entry.told_at);
             self.stir(entry.id, event, (&incident, Some(into)), look_at, (false, true))?;
         }
         Ok(())
@@ -161,7 +161,7 @@ impl Reader<'_> {
             let knows = told.contains(&entry.id) || members(entry).iter().any(|member| told.contains(member));
             if knows || (direct(&&entry) && (all || without_rule(&&entry))) {
                 let known = if knows { Known::Told } else { Known::New };
-                let look_at = self.timing.due(known, self.tx.now, entry.told_at);
+                let look_at = self.timing.due(known, event.at, entry.told_at);
                 let owed = entry.rule.told == Directly::Yes;
                 self.stir(entry.id, event, (incident, None), look_at, (false, owed))?;
             }

@@ -339,6 +339,7 @@ async fn a_refused_message_is_tried_again_with_the_same_key_and_before_later_one
 async fn what_is_given_up_is_told_through_another_and_comes_to_an_end() {
     let mut office = Office::new().await;
     office.set("notify.give_up", "1h").await;
+    office.set("notify.repeat", "30d").await;
     office.entry("ana", Rule::everything()).await;
     office.entry("ben", rule("priority:P1")).await;
     *office.phone.dead.lock().unwrap() = Some("ana".to_owned());
