@@ -4,8 +4,8 @@ use std::fmt::{self, Write as _};
 use std::io;
 
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
-use serde_json::Value;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+use serde_json::{Value, json};
 
 /// The longest template, in bytes.
 pub const MAX_TEMPLATE: usize = 64 * 1024;
@@ -31,7 +31,28 @@ pub fn check(source: &str) -> Result<(), BadTemplate> {
     if source.len() > MAX_TEMPLATE {
         return Err(BadTemplate(format!("it is {} bytes long, {MAX_TEMPLATE} are the most", source.len())));
     }
-    environment().template_from_named_str(NAME, source).map(drop).map_err(|e| bad(&e))
+    let environment = environment();
+    let template = environment.template_from_named_str(NAME, source).map_err(|e| bad(&e))?;
+    // What it calls is looked up only when it is called. Other errors may be those of this one body.
+    let mut out = Bounded { text: Vec::new(), full: Full::Not };
+    match template.render_captured_to(Serde(example()), &mut out) {
+        Err(error) if is_unknown(&error) => Err(bad(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// A body with all its fields.
+fn example() -> Value {
+    json!({
+        "key": "example", "incident": "lineman-ticket-7", "news": "broke", "title": "core-1 is down",
+        "text": "core-1 is down since 14:00", "priority": "P1", "at": "2026-11-22T14:00:00Z", "ticket": 7,
+        "device": "core-1", "site": "north", "events": [],
+    })
+}
+
+fn is_unknown(error: &Error) -> bool {
+    use ErrorKind::{UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
+    matches!(error.kind(), UnknownFilter | UnknownFunction | UnknownMethod | UnknownTest)
 }
 
 /// What a template makes of `body`: its fields are the names that the template knows.
@@ -39,7 +60,6 @@ pub fn check(source: &str) -> Result<(), BadTemplate> {
 /// # Errors
 /// It is no template, asks for something that is not there, works too long, or makes too much.
 pub fn render(source: &str, body: &Value) -> Result<String, BadTemplate> {
-    check(source)?;
     let environment = environment();
     let template = environment.template_from_named_str(NAME, source).map_err(|e| bad(&e))?;
     let mut out = Bounded { text: Vec::new(), full: Full::Not };
