@@ -9,6 +9,7 @@ use exports::{Column, Format, Table, Value, Writer};
 use lineman::app::App;
 use lineman::reports;
 use lineman::store::filter::{Page, Selection};
+use lineman::store::notify::{entries, outbox};
 use lineman::store::{Error, Mode, checks, devices, events, outages, sites, tickets};
 
 use crate::data::Context;
@@ -41,6 +42,8 @@ enum Tables {
     Events,
     Sites,
     Checks,
+    Notifications,
+    Deliveries,
 }
 
 impl ExportOptions {
@@ -61,6 +64,8 @@ impl ExportOptions {
             Tables::Events => (events::QUERY, events::TEXT),
             Tables::Sites => (sites::QUERY, sites::TEXT),
             Tables::Checks => (checks::QUERY, checks::TEXT),
+            Tables::Notifications => (entries::QUERY, entries::TEXT),
+            Tables::Deliveries => (outbox::QUERY, outbox::TEXT),
         };
         let wanted = selection(&self.query.join(" "), columns, texts, now)?;
         match &self.to {
@@ -104,6 +109,8 @@ impl ExportOptions {
             Tables::Events => reports::events::list(tx, wanted, &all),
             Tables::Sites => reports::sites::list(tx, wanted, &all),
             Tables::Checks => reports::checks::list(tx, wanted, &all),
+            Tables::Notifications => reports::notify::list(tx, wanted, &all),
+            Tables::Deliveries => reports::notify::deliveries(tx, wanted, &all),
         })?;
         Ok(exports::write(&fields.of(table)?, format, out)?)
     }

@@ -15,7 +15,7 @@ mod jq;
 mod list;
 mod log;
 mod measure;
-#[cfg_attr(not(test), expect(dead_code, reason = "no noun uses it yet"))]
+mod notify;
 mod notify_channel;
 mod outage;
 mod output;
@@ -92,6 +92,8 @@ enum Noun {
     #[command(subcommand)]
     Event(event::EventVerb),
     #[command(subcommand)]
+    Notify(notify::NotifyVerb),
+    #[command(subcommand)]
     Setting(setting::SettingVerb),
     Export(export::ExportOptions),
     Completions(completions::CompletionsOptions),
@@ -116,6 +118,7 @@ impl Noun {
             Noun::Ticket(verb) => verb.run(context),
             Noun::Outage(verb) => verb.run(context),
             Noun::Event(verb) => verb.run(context),
+            Noun::Notify(verb) => verb.run(context),
             Noun::Setting(verb) => verb.run(context),
             Noun::Export(options) => options.run(context),
             Noun::Completions(options) => options.run(),

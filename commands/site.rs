@@ -67,7 +67,8 @@ pub struct EditOptions {
     note: Option<String>,
 }
 
-fn zone(text: &str) -> Result<String, String> {
+/// A time zone by its name.
+pub fn zone(text: &str) -> Result<String, String> {
     match TimeZone::get(text) {
         Ok(zone) => Ok(zone.iana_name().unwrap_or(text).to_owned()),
         Err(_) => Err("there is no such time zone: write it as Europe/Berlin or UTC".to_owned()),

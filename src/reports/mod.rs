@@ -4,6 +4,7 @@
 pub mod checks;
 pub mod devices;
 pub mod events;
+pub mod notify;
 pub mod outages;
 pub mod settings;
 pub mod sites;

@@ -48,17 +48,15 @@ struct Office {
     house: House,
     outbox: Outbox<Phone>,
     phone: Phone,
-    device: DeviceId,
 }
 
 impl Office {
     async fn new() -> Office {
         let house = House::new().await;
-        let device = house.device("tower", &[]).await;
         let phone = Phone::default();
         let outbox = Outbox::new(house.app.clone(), phone.clone()).await.unwrap();
         tick::settle(&house.app).await.unwrap();
-        Office { house, outbox, phone, device }
+        Office { house, outbox, phone }
     }
 
     async fn set(&self, key: &'static str, value: &'static str) {
