@@ -9,6 +9,7 @@ use exports::{Column, Format, Table, Value, Writer};
 use lineman::app::App;
 use lineman::reports;
 use lineman::store::filter::{Page, Selection};
+use lineman::store::notify::{entries, outbox};
 use lineman::store::{Error, Mode, checks, devices, events, maintenance, outages, sites, tickets};
 
 use crate::data::Context;
@@ -42,6 +43,8 @@ enum Tables {
     Sites,
     Checks,
     Maintenance,
+    Notifications,
+    Deliveries,
 }
 
 impl ExportOptions {
@@ -63,6 +66,8 @@ impl ExportOptions {
             Tables::Sites => (sites::QUERY, sites::TEXT),
             Tables::Checks => (checks::QUERY, checks::TEXT),
             Tables::Maintenance => (maintenance::QUERY, maintenance::TEXT),
+            Tables::Notifications => (entries::QUERY, entries::TEXT),
+            Tables::Deliveries => (outbox::QUERY, outbox::TEXT),
         };
         let wanted = selection(&self.query.join(" "), columns, texts, now)?;
         match &self.to {
@@ -107,6 +112,8 @@ impl ExportOptions {
             Tables::Sites => reports::sites::list(tx, wanted, &all),
             Tables::Checks => reports::checks::list(tx, wanted, &all),
             Tables::Maintenance => reports::maintenance::list(tx, wanted, &all),
+            Tables::Notifications => reports::notify::list(tx, wanted, &all),
+            Tables::Deliveries => reports::notify::deliveries(tx, wanted, &all),
         })?;
         Ok(exports::write(&fields.of(table)?, format, out)?)
     }

@@ -17,7 +17,7 @@ mod list;
 mod log;
 mod maintenance;
 mod measure;
-#[cfg_attr(not(test), expect(dead_code, reason = "no noun uses it yet"))]
+mod notify;
 mod notify_channel;
 mod outage;
 mod output;
@@ -99,6 +99,8 @@ enum Noun {
     #[command(subcommand)]
     Report(report::ReportVerb),
     #[command(subcommand)]
+    Notify(notify::NotifyVerb),
+    #[command(subcommand)]
     Setting(setting::SettingVerb),
     Export(export::ExportOptions),
     Completions(completions::CompletionsOptions),
@@ -125,6 +127,7 @@ impl Noun {
             Noun::Maintenance(verb) => verb.run(context),
             Noun::Event(verb) => verb.run(context),
             Noun::Report(verb) => verb.run(context),
+            Noun::Notify(verb) => verb.run(context),
             Noun::Setting(verb) => verb.run(context),
             Noun::Export(options) => options.run(context),
             Noun::Completions(options) => options.run(),

@@ -27,4 +27,8 @@ id! {
     TicketId,
     /// An event of the log.
     EventId,
+    /// An entry of those who are told.
+    EntryId,
+    /// A delivery to one of them.
+    DeliveryId,
 }

@@ -7,6 +7,7 @@ pub mod devices;
 pub mod events;
 pub mod history;
 pub mod maintenance;
+pub mod notify;
 pub mod outages;
 pub mod parents;
 pub mod settings;

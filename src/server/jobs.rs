@@ -13,6 +13,7 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 use crate::app::App;
 use crate::domain::event::{About, Kind};
 use crate::store::events::Actor;
+use crate::store::notify::{looks, outbox};
 use crate::store::{self, agents, checks, events, history, jobs};
 
 /// The name of the nightly care of the database.
@@ -158,6 +159,14 @@ async fn maintain(app: &App) -> store::Result<usize> {
         }
     }
     forgotten += app.store.submit(agents::prune_tokens).await?;
+    loop {
+        let rows = app.store.submit(move |tx| outbox::prune(tx, now - outbox::KEEP, AT_ONCE)).await?;
+        forgotten += rows;
+        if rows == 0 {
+            break;
+        }
+    }
+    forgotten += app.store.submit(move |tx| looks::prune_wide(tx, now - outbox::KEEP)).await?;
     let store = app.store.clone();
     let tidied = tokio::task::spawn_blocking(move || store.maintain()).await;
     tidied.map_err(|e| store::Error::Other(format!("the database's own tidying: {e}")))??;

@@ -141,10 +141,12 @@ impl Server {
         });
         let agent = tokio::spawn(agent);
         let jobs = tokio::spawn(jobs::run(app.clone(), stop.clone()));
+        let outbox = tokio::spawn(notify::outbox::run(app.clone(), notify::outbox::Real, stop.clone()));
         let tick = tokio::spawn(tick::run(app.clone(), pulse, wake, stop.clone()));
         http::serve(listener, serving, stop).await;
         agent.await.context("the agent inside the server")?.context("the agent inside the server")?;
         tick.await.context("the server's loop")?;
+        outbox.await.context("the outbox")?.context("the outbox")?;
         jobs.await.context("the scheduled jobs")?.context("the scheduled jobs")?;
         start::stopped(&app).await?;
         tokio::task::spawn_blocking(move || app.store.close()).await.context("close the database")?;

@@ -9,7 +9,7 @@ use schedules::{Millis, Time};
 use tokio::sync::{Notify, watch};
 
 use crate::app::App;
-use crate::server::steps::{Worked, judgements, maintenance, pings, rollups, silence, tickets};
+use crate::server::steps::{Worked, judgements, maintenance, notify, pings, rollups, silence, tickets};
 use crate::store::{Result, settings};
 
 /// The longest sleep: what another process changes takes effect within a second.
@@ -118,6 +118,9 @@ pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
         // Tickets follow once all are judged: then each is brought up to date once.
         if !asked.contains(&Worked::Yes) {
             asked.extend([tickets::open(app).await?, tickets::settle(app).await?]);
+        }
+        if !asked.contains(&Worked::Yes) {
+            asked.extend([notify::read(app).await?, notify::tell(app).await?]);
         }
         let mut next: Option<Time> = None;
         let mut worked = false;

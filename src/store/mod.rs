@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod maintenance;
 pub mod marks;
 mod migrate;
+pub mod notify;
 mod open;
 pub mod outages;
 pub mod parents;

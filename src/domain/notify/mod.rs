@@ -1,6 +1,12 @@
 //! Who is told what: the channels, and what a message says.
 
 pub mod channel;
+pub mod group;
+pub mod quiet;
+pub mod rota;
+pub mod rule;
+pub mod told;
+pub mod words;
 
 use schedules::Time;
 use serde_json::Value;

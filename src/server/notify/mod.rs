@@ -3,8 +3,10 @@
 mod call;
 mod chat;
 mod command;
+pub mod compose;
 mod dial;
 mod mail;
+pub mod outbox;
 mod page;
 mod text;
 mod webhook;

@@ -2,6 +2,7 @@
 
 pub mod judgements;
 pub mod maintenance;
+pub mod notify;
 pub mod pings;
 pub mod rollups;
 pub mod silence;
