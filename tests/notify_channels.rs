@@ -15,6 +15,7 @@ use lineman::server::notify::{self, Again, Failed, Sent};
 use ring::hmac;
 use schedules::Time;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// 2026-11-22T14:00:00Z: when it happened.
 const AT: Time = Time(1_795_356_000_000);
@@ -66,12 +67,16 @@ impl MailServer {
         let mut process = Command::new("/usr/bin/python3")
             .args(["-c", include_str!("harness/smtp.py"), mode, &path(""), &path("cert"), &path("key")])
             .stdout(Stdio::piped())
+            .stderr(fs::File::create(path("log")).expect("a log"))
             .spawn()
             .expect("tests/run installs python3-aiosmtpd");
         let mut line = String::new();
         let out = process.stdout.take().expect("its output is piped");
         BufReader::new(out).read_line(&mut line).expect("its output is text");
-        let port = line.trim().parse().expect("it says its port; tests/run installs python3-aiosmtpd");
+        let port = line.trim().parse().unwrap_or_else(|_| {
+            let log = fs::read_to_string(path("log")).unwrap_or_default();
+            panic!("no mail server, which tests/run installs (python3-aiosmtpd): {log}")
+        });
         MailServer { process, port, dir }
     }
 
@@ -425,6 +430,53 @@ async fn pagerduty_resolves_what_it_was_told_under_the_same_key() {
     assert_eq!(asked.path, "/v2/change/enqueue", "a note wakes nobody");
     let body = asked.json();
     assert_eq!((body.get("event_action"), body["payload"].get("severity")), (None, None));
+}
+
+/// Takes what is sent to it over TLS; its port, and its certificate.
+async fn encrypted_receiver() -> (u16, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).expect("a certificate");
+    let key = rustls_pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("they belong together");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("a port").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = [0; 16 * 1024];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (port, made.cert.pem())
+}
+
+#[tokio::test]
+async fn a_receiver_is_trusted_by_the_certificate_that_is_given_and_by_no_other() {
+    let ((port, its_own), (_, of_another)) = (encrypted_receiver().await, encrypted_receiver().await);
+    let channel = |ca: Option<&str>| {
+        let mut channel = json!({"kind": "webhook", "url": format!("https://127.0.0.1:{port}/alarms")});
+        if let Some(ca) = ca {
+            channel["ca"] = ca.into();
+        }
+        channel
+    };
+    let sent = send(channel(Some(&its_own)), &message(News::Broke)).await.unwrap();
+    assert_eq!(sent.said, "204 No Content");
+    for ca in [None, Some(&*of_another)] {
+        let failed = send(channel(ca), &message(News::Broke)).await.unwrap_err();
+        assert!(
+            failed.why.starts_with("encrypt the connection to 127.0.0.1: invalid peer certificate"),
+            "{failed:?}"
+        );
+        assert_eq!(failed.again, Again::Later);
+    }
 }
 
 #[tokio::test]
