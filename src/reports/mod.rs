@@ -6,6 +6,7 @@ pub mod devices;
 pub mod events;
 pub mod maintenance;
 pub mod outages;
+pub mod service;
 pub mod settings;
 pub mod sites;
 pub mod tickets;

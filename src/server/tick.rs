@@ -9,7 +9,7 @@ use schedules::{Millis, Time};
 use tokio::sync::{Notify, watch};
 
 use crate::app::App;
-use crate::server::steps::{Worked, judgements, maintenance, pings, silence, tickets};
+use crate::server::steps::{Worked, judgements, maintenance, pings, service, silence, tickets};
 use crate::store::{Result, settings};
 
 /// The longest sleep: what another process changes takes effect within a second.
@@ -113,6 +113,7 @@ pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
             judgements::step(app).await?,
             tickets::open(app).await?,
             tickets::settle(app).await?,
+            service::step(app).await?,
         ];
         let mut next: Option<Time> = None;
         let mut worked = false;

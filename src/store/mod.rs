@@ -18,6 +18,7 @@ mod migrate;
 mod open;
 pub mod outages;
 mod readers;
+pub mod service;
 pub mod settings;
 pub mod sites;
 pub mod tickets;

@@ -3,6 +3,7 @@
 pub mod judgements;
 pub mod maintenance;
 pub mod pings;
+pub mod service;
 pub mod silence;
 pub mod tickets;
 
