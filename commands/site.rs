@@ -19,7 +19,7 @@ pub enum SiteVerb {
     #[command(
         after_help = "Example:\n  lineman site add north --tz Europe/Berlin --note 'key at the porter'\n  lineman site add office --tz Europe/Berlin --hours 'mon-fri 08:00-17:00; sat 09:00-12:00' --holiday 2026-12-25"
     )]
-    Add(AddOptions),
+    Add(Box<AddOptions>),
     /// List sites
     #[command(after_help = "Example:\n  lineman site list --json name,devices,out")]
     List(Wanted),
@@ -33,7 +33,7 @@ pub enum SiteVerb {
     #[command(
         after_help = "Example:\n  lineman site edit north --name north-tower\n  lineman site edit office --holiday 2027-01-01 --no-holiday 2026-12-25"
     )]
-    Edit(EditOptions),
+    Edit(Box<EditOptions>),
     /// Remove a site that has no devices
     #[command(after_help = "Example:\n  lineman site remove north")]
     Remove {
@@ -115,7 +115,7 @@ impl SiteVerb {
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
         match self {
             SiteVerb::Add(options) => context.change(move |tx, by| {
-                let AddOptions { name, tz, note, hours, holiday } = options;
+                let AddOptions { name, tz, note, hours, holiday } = *options;
                 let site = sites::add(tx, &name, &tz, &note, by)?;
                 let calendar = CalendarChange { hours, holidays: holiday, no_holidays: Vec::new() };
                 let site = sites::set_calendar(tx, &site, &calendar, by)?;
@@ -129,7 +129,7 @@ impl SiteVerb {
                 context.ask(|tx| Ok(Output::Record(reports::sites::record(&sites::get(tx, &site)?))))
             }
             SiteVerb::Edit(options) => context.change(move |tx, by| {
-                let EditOptions { site, name, tz, note, hours, no_hours, holiday, no_holiday } = options;
+                let EditOptions { site, name, tz, note, hours, no_hours, holiday, no_holiday } = *options;
                 let mut site = sites::get(tx, &site)?;
                 let hours = if no_hours { Some(Hours::default()) } else { hours };
                 let calendar = CalendarChange { hours, holidays: holiday, no_holidays: no_holiday };
