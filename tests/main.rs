@@ -7,6 +7,7 @@ mod harness;
 mod house;
 mod lists;
 mod main_job;
+mod maintenance;
 mod notify_channels;
 mod serve;
 mod tickets;

@@ -142,7 +142,7 @@ pub enum BadWindow {
 /// # Errors
 /// It ends before it begins or before `now`, or is too short or too long.
 pub fn once(from: Time, until: Time, now: Time) -> Result<(), BadWindow> {
-    if until <= now {
+    if until <= now && until != from {
         return Err(BadWindow::Past);
     }
     if until <= from {
@@ -344,7 +344,8 @@ mod tests {
             }
         }
         let minute = Millis::from_secs(60);
-        assert_eq!(once(now, now, now), Err(BadWindow::Past));
+        assert_eq!(once(now, now, now), Err(BadWindow::Backwards));
+        assert_eq!(once(now, now - minute, now), Err(BadWindow::Past));
         assert_eq!(once(now + minute, now + minute, now), Err(BadWindow::Backwards));
         assert_eq!(once(now - minute.times(2), now, now), Err(BadWindow::Past));
         assert_eq!(once(now, now + Millis(59_999), now), Err(BadWindow::TooShort(Millis(59_999))));

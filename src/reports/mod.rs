@@ -10,6 +10,7 @@ pub mod maintenance;
 pub mod notify;
 pub mod outages;
 pub mod parents;
+pub mod service;
 pub mod settings;
 pub mod sites;
 pub mod tickets;

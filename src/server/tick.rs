@@ -9,7 +9,9 @@ use schedules::{Millis, Time};
 use tokio::sync::{Notify, watch};
 
 use crate::app::App;
-use crate::server::steps::{Worked, judgements, maintenance, notify, pings, rollups, silence, tickets};
+use crate::server::steps::{
+    Worked, judgements, maintenance, notify, pings, rollups, service, silence, tickets,
+};
 use crate::store::{Result, settings};
 
 /// The longest sleep: what another process changes takes effect within a second.
@@ -113,14 +115,17 @@ pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
             judgements::sight(app).await?,
             judgements::step(app).await?,
             judgements::flapping(app).await?,
-            rollups::step(app).await?,
         ];
         // Tickets follow once all are judged: then each is brought up to date once.
         if !asked.contains(&Worked::Yes) {
-            asked.extend([tickets::open(app).await?, tickets::settle(app).await?]);
+            asked.extend([tickets::open(app).await?, tickets::settle(app).await?, service::step(app).await?]);
         }
         if !asked.contains(&Worked::Yes) {
             asked.extend([notify::read(app).await?, notify::tell(app).await?]);
+        }
+        // What can wait goes last, a piece at a time.
+        if !asked.contains(&Worked::Yes) {
+            asked.push(rollups::step(app).await?);
         }
         let mut next: Option<Time> = None;
         let mut worked = false;

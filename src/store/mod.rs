@@ -22,6 +22,7 @@ mod open;
 pub mod outages;
 pub mod parents;
 mod readers;
+pub mod service;
 pub mod settings;
 pub mod sites;
 pub mod states;

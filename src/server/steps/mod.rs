@@ -5,6 +5,7 @@ pub mod maintenance;
 pub mod notify;
 pub mod pings;
 pub mod rollups;
+pub mod service;
 pub mod silence;
 pub mod tickets;
 
