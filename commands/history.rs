@@ -56,7 +56,9 @@ impl HistoryOptions {
             let usual = if self.readings.is_some() { READINGS } else { STATES };
             let interval = self.interval(tx.now, usual)?;
             let Some(which) = &self.readings else {
-                return Ok(Output::Table(reports::history::states(tx, &device, interval, &settings, self.limit)?));
+                return Ok(Output::Table(reports::history::states(
+                    tx, &device, interval, &settings, self.limit,
+                )?));
             };
             let checks = wanted(tx, &device, which)?;
             let zone = zone(tx, &device)?;

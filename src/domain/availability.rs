@@ -110,7 +110,9 @@ impl std::str::FromStr for Month {
     fn from_str(text: &str) -> Result<Month, BadMonth> {
         let whole = text.len() == 7 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         let first = if whole { format!("{text}-01").parse().ok() } else { None };
-        first.map(Month).ok_or_else(|| BadMonth(text.chars().take(40).collect::<String>().escape_debug().to_string()))
+        first
+            .map(Month)
+            .ok_or_else(|| BadMonth(text.chars().take(40).collect::<String>().escape_debug().to_string()))
     }
 }
 
@@ -221,7 +223,8 @@ mod tests {
             assert_eq!(to.since(from).0, hours * HOUR, "{month} {place}");
             let days = days((from, to), &zone(place));
             assert_eq!(days.iter().map(|(_, (from, to))| to.since(*from).0).sum::<i64>(), hours * HOUR);
-            let odd: Vec<i64> = days.iter().map(|(_, (from, to))| to.since(*from).0 / HOUR).filter(|&h| h != 24).collect();
+            let odd: Vec<i64> =
+                days.iter().map(|(_, (from, to))| to.since(*from).0 / HOUR).filter(|&h| h != 24).collect();
             let wanted = match hours % 24 {
                 0 => vec![],
                 1 => vec![25],
@@ -280,7 +283,10 @@ mod tests {
         );
         let windows = [(Time(50), Time(150)), (Time(250), Time(260)), (Time(450), Time(900))];
         let parts = Parts::of(&spans, &windows);
-        assert_eq!((parts.maintenance, parts.down, parts.unreachable), (Millis(110), Millis(140), Millis(50)));
+        assert_eq!(
+            (parts.maintenance, parts.down, parts.unreachable),
+            (Millis(110), Millis(140), Millis(50))
+        );
         assert_eq!((parts.up, parts.total()), (Millis(700), Millis(1000)));
     }
 
@@ -301,7 +307,10 @@ mod tests {
         // The night in which the clocks are put back.
         let noon = Time(1_792_929_600_000);
         let (start, end) = day_in_hours(noon, &zone("Europe/Berlin"));
-        assert_eq!((date(noon, &TimeZone::UTC).to_string(), end.since(start).0), ("2026-10-25".into(), 25 * HOUR));
+        assert_eq!(
+            (date(noon, &TimeZone::UTC).to_string(), end.since(start).0),
+            ("2026-10-25".into(), 25 * HOUR)
+        );
     }
 
     proptest! {

@@ -321,10 +321,7 @@ mod tests {
         all.add(DeviceId(1), Proven::Up, Source::Agent, Time(700_000), gap);
         all.add(DeviceId(2), Proven::Down, Source::Check, Time(5), gap);
         let intervals: Vec<Interval> = all.all().iter().map(|one| one.interval).collect();
-        assert_eq!(
-            intervals,
-            [(Time(0), Time(599_970)), (Time(700_000), Time(700_000)), (Time(5), Time(5))]
-        );
+        assert_eq!(intervals, [(Time(0), Time(599_970)), (Time(700_000), Time(700_000)), (Time(5), Time(5))]);
     }
 
     fn changes() -> impl Strategy<Value = Vec<Change>> {

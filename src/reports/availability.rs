@@ -120,8 +120,9 @@ fn places(tx: &Tx, asked: &Asked) -> Result<HashMap<Option<SiteId>, Place>> {
     let mut all = HashMap::new();
     for Site { id, name, time_zone, .. } in sites::list(tx, &Selection::all(), &Page::default())? {
         if asked.site.is_none_or(|wanted| wanted == id) {
-            let zone = TimeZone::get(&time_zone)
-                .map_err(|_| Error::Other(format!("site '{name}': there is no time zone '{time_zone}' here")))?;
+            let zone = TimeZone::get(&time_zone).map_err(|_| {
+                Error::Other(format!("site '{name}': there is no time zone '{time_zone}' here"))
+            })?;
             all.insert(Some(id), place(Some(name), zone)?);
         }
     }

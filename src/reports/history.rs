@@ -83,9 +83,11 @@ pub fn readings(
     for check in checks {
         for (level, part) in every.parts(interval, &kept) {
             match level {
-                None => rows.extend(history::samples(tx, check.id, part)?.iter().map(|sample| {
-                    (sample.at, row(check, &Rollup::of(sample.at, sample), None))
-                })),
+                None => rows.extend(
+                    history::samples(tx, check.id, part)?
+                        .iter()
+                        .map(|sample| (sample.at, row(check, &Rollup::of(sample.at, sample), None))),
+                ),
                 Some(Level::Day) => days(tx, check, part, (kept.hours, zone), &mut rows)?,
                 Some(level) => {
                     let all = history::rollups(tx, level, check.id, part)?;

@@ -13,8 +13,8 @@ use crate::domain::name;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
 use crate::store::settings::{Whose, config_changed};
-use crate::store::{history, states};
 use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
+use crate::store::{history, states};
 
 /// The most devices one database holds.
 pub const MAX: i64 = 200_000;
@@ -292,11 +292,10 @@ pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device>
 /// The database's.
 pub fn remove(tx: &WriteTx, device: &Device, by: &Actor) -> Result<()> {
     events::record(tx, by, Kind::DeviceRemoved, device.id.into(), &New::like(device).body())?;
-    let checks = tx.all(
-        "SELECT id FROM checks WHERE device_id = $1 OR agent_id = $1",
-        args![device.id.0],
-        |row| Ok(CheckId(row.get(0)?)),
-    )?;
+    let checks =
+        tx.all("SELECT id FROM checks WHERE device_id = $1 OR agent_id = $1", args![device.id.0], |row| {
+            Ok(CheckId(row.get(0)?))
+        })?;
     checks.into_iter().try_for_each(|check| history::forget(tx, check))?;
     tx.run("DELETE FROM checks WHERE agent_id = $1", args![device.id.0])?;
     tx.run("DELETE FROM device WHERE id = $1", args![device.id.0])?;

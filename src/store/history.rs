@@ -82,9 +82,11 @@ pub fn roll_up(tx: &WriteTx, most: u32) -> Result<Progress> {
 }
 
 fn next_with_readings(tx: &Tx, from: CheckId) -> Result<Option<CheckId>> {
-    tx.maybe("SELECT check_id FROM reading WHERE check_id >= $1 ORDER BY check_id LIMIT 1", args![from.0], |row| {
-        Ok(CheckId(row.get(0)?))
-    })
+    tx.maybe(
+        "SELECT check_id FROM reading WHERE check_id >= $1 ORDER BY check_id LIMIT 1",
+        args![from.0],
+        |row| Ok(CheckId(row.get(0)?)),
+    )
 }
 
 /// What of a check was moved.

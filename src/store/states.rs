@@ -131,13 +131,7 @@ pub fn proved(tx: &WriteTx, proof: &Gather) -> Result<()> {
     let near = tx.maybe(
         "SELECT id, from_at, to_at FROM state_proof WHERE device_id = $1 AND state = $2 AND source = $3
          AND from_at <= $5 AND to_at >= $4 ORDER BY from_at DESC LIMIT 1",
-        args![
-            proof.device.0,
-            proof.proven.as_str(),
-            proof.source.as_str(),
-            from - proof.gap,
-            to + proof.gap
-        ],
+        args![proof.device.0, proof.proven.as_str(), proof.source.as_str(), from - proof.gap, to + proof.gap],
         |row| Ok((row.get::<i64>(0)?, row.get::<Time>(1)?, row.get::<Time>(2)?)),
     )?;
     match near {
