@@ -120,6 +120,22 @@ async fn a_hole_in_a_backlog_stays_unknown() {
 }
 
 #[tokio::test]
+async fn an_agent_that_tells_it_was_cut_off_ran_all_that_time() {
+    let house = House::new().await;
+    let mut agent = house.joined("gw").await;
+    house.check_in(&mut agent).await;
+    house.away_for(600).await;
+    agent.seq += 1;
+    let (began_at, ended_at) = (house.now() - Millis::from_secs(595), Some(house.now()));
+    let told = agent::report::AgentOutage { began_at, ended_at, tries: 4, reason: "refused".to_owned() };
+    let call =
+        CheckIn { records: vec![house.record(agent.seq, What::Outage(told))], ..house.empty_call("a") };
+    house.call(Credential::Secret(agent.secret), call, None).await.unwrap();
+    house.clock.advance(SECOND);
+    assert_eq!(house.timeline("gw"), ["5 up", "600 unknown (up)", "1 up"]);
+}
+
+#[tokio::test]
 async fn late_results_prove_up_and_down_of_what_was_watched() {
     let mut house = House::new().await;
     let check = house.pinged("ap", &[]).await;
