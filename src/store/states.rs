@@ -70,10 +70,10 @@ pub fn all_between(
         args![from, to, site.map(|site| site.0)],
         |row| {
             let id = DeviceId(row.get(0)?);
-            if held.as_ref().is_none_or(|(subject, _)| subject.id != id) {
-                if let Some((subject, changes)) = held.replace((subject(row)?, Vec::new())) {
-                    f(subject, changes)?;
-                }
+            if held.as_ref().is_none_or(|(subject, _)| subject.id != id)
+                && let Some((subject, changes)) = held.replace((subject(row)?, Vec::new()))
+            {
+                f(subject, changes)?;
             }
             if let (Some(since), Some((_, changes))) = (row.get::<Option<Time>>(4)?, &mut held) {
                 changes.push(Change { since, state: word(row, 5)?, reason: String::new() });
