@@ -4,6 +4,7 @@ mod bad_input;
 mod checks;
 mod durability;
 mod harness;
+mod history;
 mod house;
 mod lists;
 mod main_job;

@@ -226,6 +226,18 @@ impl Gathered {
         }
     }
 
+    /// Takes what is proven of a whole time.
+    pub fn whole(
+        &mut self,
+        device: DeviceId,
+        proven: Proven,
+        source: Source,
+        interval: Interval,
+        gap: Millis,
+    ) {
+        self.0.push(Gather { device, proven, source, interval, gap });
+    }
+
     /// All of it.
     #[must_use]
     pub fn all(&self) -> &[Gather] {

@@ -217,6 +217,9 @@ impl<'a> Taking<'a> {
                 let told =
                     agent::report::AgentOutage { reason: cut(&outage.reason).to_owned(), ..outage.clone() };
                 let ended_at = outage.ended_at.map(|t| shift(t).max(shift(outage.began_at)));
+                if let Some(ended_at) = ended_at {
+                    self.late.cut_off(self.known, device, (shift(outage.began_at), ended_at));
+                }
                 outages::told(tx, device, shift(outage.began_at), ended_at, &told, &self.by)?;
             }
             What::Boot(boot) => {

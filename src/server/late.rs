@@ -8,7 +8,7 @@ use schedules::{Cadence, Millis, Time};
 use crate::app::Snapshot;
 use crate::domain::check::Kind;
 use crate::domain::check_in::is_live;
-use crate::domain::history::{Gathered, Proven, Source};
+use crate::domain::history::{Gathered, Interval, Proven, Source};
 use crate::domain::ids::{CheckId, DeviceId};
 use crate::store::checks::Known;
 use crate::store::{Result, WriteTx, checks, states};
@@ -55,6 +55,13 @@ impl Late {
             What::Change(_) | What::Outage(_) | What::Boot(_) | What::Dropped(_) => {}
         }
         Ok(())
+    }
+
+    /// An agent tells that it could not reach the server: it ran all that time, also between two tries that are far apart.
+    pub fn cut_off(&mut self, settings: &Snapshot, caller: DeviceId, interval: Interval) {
+        if interval.0 < interval.1 {
+            self.gathered.whole(caller, Proven::Up, Source::Agent, interval, settings.every.times(2));
+        }
     }
 
     fn gap(&mut self, tx: &WriteTx, settings: &Snapshot, check: i64) -> Result<Millis> {
