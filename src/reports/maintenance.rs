@@ -40,11 +40,16 @@ pub fn line(window: &Window) -> Table {
 /// The database's.
 pub fn record(tx: &Tx, window: &Window) -> Result<Table> {
     let mut all = columns();
-    all.extend([Column::list("next", "NEXT").hidden(), Column::list("runs", "RUNS").hidden()]);
+    all.extend([
+        Column::span("overrun_ms", "OVERRUN").hidden(),
+        Column::list("next", "NEXT (FROM, UNTIL)").hidden(),
+        Column::list("runs", "RUNS (BEGAN, UNTIL, ENDED, DOWN, OVERRUN)").hidden(),
+    ]);
+    let runs = maintenance::runs(tx, window.id, PAST)?;
     let mut values = row(window);
+    values.push(Value::Span(runs.iter().map(|run| run.overrun.0).sum()));
     let next = to_come(window).into_iter();
     values.push(next.map(|(from, until)| interval(from, until)).collect::<Vec<Value>>().into());
-    let runs = maintenance::runs(tx, window.id, PAST)?;
     values.push(runs.iter().map(run).collect::<Vec<Value>>().into());
     let mut table = Table::new("maintenance windows", all);
     table.push(values);
