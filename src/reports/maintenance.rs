@@ -40,11 +40,16 @@ pub fn line(window: &Window) -> Table {
 /// The database's.
 pub fn record(tx: &Tx, window: &Window) -> Result<Table> {
     let mut all = columns();
-    all.extend([Column::list("next", "NEXT").hidden(), Column::list("runs", "RUNS").hidden()]);
+    all.extend([
+        Column::span("overrun_ms", "OVERRUN").hidden(),
+        Column::list("next", "NEXT (FROM, UNTIL)").hidden(),
+        Column::list("runs", "RUNS (BEGAN, UNTIL, ENDED, DOWN, OVERRUN)").hidden(),
+    ]);
+    let runs = maintenance::runs(tx, window.id, PAST)?;
     let mut values = row(window);
+    values.push(Value::Span(runs.iter().map(|run| run.overrun.0).sum()));
     let next = to_come(window).into_iter();
     values.push(next.map(|(from, until)| interval(from, until)).collect::<Vec<Value>>().into());
-    let runs = maintenance::runs(tx, window.id, PAST)?;
     values.push(runs.iter().map(run).collect::<Vec<Value>>().into());
     let mut table = Table::new("maintenance windows", all);
     table.push(values);
@@ -129,30 +134,32 @@ fn row(window: &Window) -> Vec<Value> {
 /// When a window comes, as people write it: `mon,thu 02:00-04:00`, `0 2 * * 1 for 2h`.
 fn when(recurring: &Recurring) -> String {
     let cron = recurring.cron.to_string();
-    let fields: Vec<&str> = cron.split_whitespace().collect();
-    let days = match fields[..] {
-        [minute, hour, day, "*", weekday, ..]
-            if [minute, hour].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit())) =>
-        {
-            match (day, weekday) {
-                ("*", "*") => Some("daily".to_owned()),
-                ("*", days) if days.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                    Some(days.to_lowercase())
-                }
-                (days, "*") => Some(format!("monthly {}", days.replace('L', "last"))),
-                (_, _) => None,
-            }
-            .map(|days| format!("{days} {hour:0>2}:{minute:0>2}"))
-        }
-        _ => None,
+    let fields = if recurring.cron.is_utc() {
+        &cron
+    } else {
+        cron.rsplit_once(' ').map_or(&*cron, |(fields, _)| fields)
     };
-    let start = days.unwrap_or_else(|| {
-        cron.trim_end_matches(recurring.zone.iana_name().unwrap_or("-")).trim().to_owned()
-    });
+    let start = by_day(fields).unwrap_or_else(|| fields.to_owned());
     match recurring.ends {
         Ends::After(span) => format!("{start} for {span}"),
         Ends::At(_, to) => format!("{start}-{to}"),
     }
+}
+
+/// A cron line of one time of day, as people write it.
+fn by_day(fields: &str) -> Option<String> {
+    let words: Vec<&str> = fields.split_whitespace().collect();
+    let [minute, hour, day, "*", weekday] = words[..] else { return None };
+    if ![minute, hour].iter().all(|word| word.bytes().all(|b| b.is_ascii_digit())) {
+        return None;
+    }
+    let days = match (day, weekday) {
+        ("*", "*") => "daily".to_owned(),
+        ("*", days) if days.starts_with(|c: char| c.is_ascii_alphabetic()) => days.to_lowercase(),
+        (days, "*") => format!("monthly {}", days.replace('L', "last")),
+        (_, _) => return None,
+    };
+    Some(format!("{days} {hour:0>2}:{minute:0>2}"))
 }
 
 #[cfg(test)]
@@ -173,6 +180,9 @@ mod tests {
             ("30 2 L * * Europe/Berlin", two_hours, "monthly last 02:30 for 2h"),
             ("0 2 * * 1 Europe/Berlin", two_hours, "0 2 * * 1 for 2h"),
             ("@weekly Europe/Berlin", two_hours, "@weekly for 2h"),
+            ("30 0 2 * * * Europe/Berlin", two_hours, "30 0 2 * * * for 2h"),
+            ("0 2 1-7 * MON#1 Europe/Berlin", two_hours, "0 2 1-7 * MON#1 for 2h"),
+            ("0 2 * * * UTC", to_four, "daily 02:00-04:00"),
             ("*/30 2 * * * Europe/Berlin", two_hours, "*/30 2 * * * for 2h"),
         ] {
             let zone = TimeZone::get("Europe/Berlin").unwrap();
