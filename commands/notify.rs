@@ -249,7 +249,8 @@ impl Read {
             Read::Channel(destination) => return Ok(destination),
             Read::Rota(options) => options,
         };
-        let members = members.iter().map(|name| Ok(entries::get(tx, name)?.id)).collect::<Result<_, Failure>>()?;
+        let members =
+            members.iter().map(|name| Ok(entries::get(tx, name)?.id)).collect::<Result<_, Failure>>()?;
         let from = moment(&from, tx.now, &rule.zone(), "--from")?;
         Ok(Destination::Rota(Rota { from, days: every, members, swaps: Vec::new() }))
     }
@@ -265,9 +266,9 @@ impl NotifyVerb {
         match self {
             NotifyVerb::Add(options) => add(options, context),
             NotifyVerb::List(wanted) => list(&wanted, context),
-            NotifyVerb::Show(Named { name }) => context.ask(|tx| {
-                Ok(Output::Record(reports::notify::record(tx, &entries::get(tx, &name)?)?))
-            }),
+            NotifyVerb::Show(Named { name }) => {
+                context.ask(|tx| Ok(Output::Record(reports::notify::record(tx, &entries::get(tx, &name)?)?)))
+            }
             NotifyVerb::Edit(options) => edit(options, context),
             NotifyVerb::Pause(named) => pause(named, Some(()), context),
             NotifyVerb::Resume(named) => pause(named, None, context),
@@ -353,7 +354,8 @@ fn swap(options: SwapOptions, context: &Context) -> Result<Output, Failure> {
 
 /// The entry as it is now, and what it is told.
 fn changed(tx: &WriteTx, entry: &Entry) -> Result<Output, Failure> {
-    let more = format!("'{}' is {}\n", entry.name, entry.rule.in_words());
+    let rule = entry.rule.in_words();
+    let more = format!("'{}' is {rule}; and when what it was told is mended, always\n", entry.name);
     Ok(Output::Changed(reports::notify::line(tx, entry)?, more))
 }
 

@@ -7,4 +7,5 @@ mod harness;
 mod house;
 mod lists;
 mod main_job;
+mod notify;
 mod serve;

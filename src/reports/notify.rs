@@ -131,7 +131,11 @@ fn turns(tx: &Tx, entry: &Entry, rota: &Rota) -> Result<Vec<Value>> {
     };
     let members: Result<Vec<Value>> = rota.members.iter().map(|member| name(*member)).collect();
     let swap = |swap: &crate::domain::notify::rota::Swap| {
-        Ok(Value::Object(vec![("who", name(swap.who)?), ("from", time(swap.from)), ("until", time(swap.until))]))
+        Ok(Value::Object(vec![
+            ("who", name(swap.who)?),
+            ("from", time(swap.from)),
+            ("until", time(swap.until)),
+        ]))
     };
     let swaps: Result<Vec<Value>> = rota.swaps.iter().map(swap).collect();
     Ok(vec![

@@ -112,8 +112,7 @@ pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
             judgements::step(app).await?,
             tickets::open(app).await?,
             tickets::settle(app).await?,
-            notify::read(app).await?,
-            notify::tell(app).await?,
+            notify::step(app).await?,
         ];
         let mut next: Option<Time> = None;
         let mut worked = false;

@@ -78,7 +78,8 @@ impl Rota {
 
     /// The number of the turn in which `now` lies, and when it ends.
     fn turn(&self, now: Time, zone: &TimeZone) -> Option<(i64, Time)> {
-        let civil = |at: Time| Some(Timestamp::from_millisecond(at.0).ok()?.to_zoned(zone.clone()).datetime());
+        let civil =
+            |at: Time| Some(Timestamp::from_millisecond(at.0).ok()?.to_zoned(zone.clone()).datetime());
         let first = civil(self.from)?;
         let passed = first.date().until(civil(now)?.date()).ok()?.get_days();
         let days = self.days.clamp(1, MAX_DAYS);

@@ -70,7 +70,12 @@ fn who_was_told_hears_what_changed_and_always_that_it_is_mended() {
         (with(facts(Priority::P2, Acknowledged::No, 1)), wish(), NOW, Say::Tell(News::Changed)),
         (with(facts(Priority::P2, Acknowledged::ByAnother, 0)), wish(), NOW, Say::Tell(News::Changed)),
         (with(facts(Priority::P2, Acknowledged::ByHimself, 0)), wish(), again, Say::Wait(None)),
-        (with(facts(Priority::P1, Acknowledged::No, 0)), Wish { fits: Fits::No, ..wish() }, NOW, Say::Wait(None)),
+        (
+            with(facts(Priority::P1, Acknowledged::No, 0)),
+            Wish { fits: Fits::No, ..wish() },
+            NOW,
+            Say::Wait(None),
+        ),
         (seen(Standing::Over), wish(), NOW, Say::Tell(News::Mended)),
         (
             seen(Standing::Over),
@@ -89,7 +94,16 @@ fn looks() -> impl Strategy<Value = Vec<(Seen, Wish, i64)>> {
     let acknowledged =
         prop_oneof![Just(Acknowledged::No), Just(Acknowledged::ByHimself), Just(Acknowledged::ByAnother)];
     let fits = prop_oneof![Just(Fits::Yes), Just(Fits::No), Just(Fits::Owed)];
-    let look = (any::<bool>(), priority, acknowledged, 0..3_i64, any::<bool>(), fits, any::<[bool; 4]>(), 0..9_000_000_i64)
+    let look = (
+        any::<bool>(),
+        priority,
+        acknowledged,
+        0..3_i64,
+        any::<bool>(),
+        fits,
+        any::<[bool; 4]>(),
+        0..9_000_000_i64,
+    )
         .prop_map(|(broken, priority, acknowledged, recurrences, noted, fits, flags, passed)| {
             let [paused, after, duty, quiet] = flags;
             let seen = Seen {

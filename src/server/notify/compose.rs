@@ -65,7 +65,8 @@ fn groups(kind: Kind) -> bool {
 
 fn message(tx: &Tx, to: &Entry, group: &[&Item]) -> Result<Message> {
     let key = new_key()?;
-    let shown = group.iter().take(MAX_LINES).map(|item| describe(tx, to, item)).collect::<Result<Vec<_>>>()?;
+    let shown =
+        group.iter().take(MAX_LINES).map(|item| describe(tx, to, item)).collect::<Result<Vec<_>>>()?;
     let told: Vec<Told> = shown.iter().map(|one| one.told.clone()).collect();
     let (title, text) = words::several(&told, group.len());
     let (incident, at) = match (shown.as_slice(), group) {

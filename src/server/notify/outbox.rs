@@ -83,8 +83,7 @@ impl<S: Sender> Outbox<S> {
         }
         // On a clock that is turned far a claim may end while the try is under way: it is not tried beside itself.
         let busy: Vec<EntryId> = self.busy.iter().map(|(_, entry)| *entry).collect();
-        let claimed =
-            self.app.store.submit(move |tx| outbox::claim(tx, free, tx.now + CLAIM, &busy)).await?;
+        let claimed = self.app.store.submit(move |tx| outbox::claim(tx, free, tx.now + CLAIM, &busy)).await?;
         let started = claimed.len();
         for (delivery, channel) in claimed {
             let (app, sender, entry) = (self.app.clone(), Arc::clone(&self.sender), delivery.entry.0);
@@ -184,8 +183,7 @@ fn note(
     if tx.now.since(delivery.created_at) >= settings.span("notify.give_up") {
         return outbox::give_up(tx, delivery, &failed.why);
     }
-    let backoff =
-        Backoff { base: settings.span("notify.retry"), cap: settings.span("notify.retry_max") };
+    let backoff = Backoff { base: settings.span("notify.retry"), cap: settings.span("notify.retry_max") };
     let due_at = tx.now + backoff.delay(delivery.attempts, random).max(wait);
     outbox::again(tx, delivery.id, due_at, &failed.why)
 }

@@ -8,12 +8,12 @@ use schedules::Time;
 use super::{AT_ONCE, Worked};
 use crate::app::App;
 use crate::domain::ids::{EntryId, TicketId};
+use crate::domain::notify::News;
 use crate::domain::notify::group::{Known, Timing};
 use crate::domain::notify::rule::{self, BLIND, Directly, OUTBOX, Rule, Stir};
 use crate::domain::notify::told::{
     Acknowledged, Facts, Fits, Noted, OnDuty, Paused, Say, Seen, Standing, Wish, decide, look_again,
 };
-use crate::domain::notify::News;
 use crate::domain::setting::Settings;
 use crate::server::notify::compose::{self, Item};
 use crate::store::filter::{Page, Selection};
@@ -26,11 +26,18 @@ const LAG: i64 = 1_000;
 /// The most that is looked at for one entry at a time.
 const LOOKS: u32 = 2_000;
 
-/// Reads on in the event log.
+/// Reads on in the event log; when all of it is read, tells what is due: so that what happened together is told together.
 ///
 /// # Errors
 /// The database's.
-pub async fn read(app: &App) -> Result<Worked> {
+pub async fn step(app: &App) -> Result<Worked> {
+    match read(app).await? {
+        Worked::Yes => Ok(Worked::Yes),
+        Worked::No(..) => tell(app).await,
+    }
+}
+
+async fn read(app: &App) -> Result<Worked> {
     const WHY: &str = "something happens";
     let (place, newest, more) = app.store.read(|tx| {
         let (place, newest) = (looks::read_up_to(tx)?, events::newest(tx)?);
@@ -206,10 +213,7 @@ fn members(entry: &Entry) -> &[EntryId] {
 }
 
 /// Looks at what is due, and writes what is to be told into the outbox.
-///
-/// # Errors
-/// The database's.
-pub async fn tell(app: &App) -> Result<Worked> {
+async fn tell(app: &App) -> Result<Worked> {
     let now = app.clock.now();
     let next = app.store.read(looks::next)?;
     if next.is_none_or(|at| at > now) {
@@ -249,7 +253,9 @@ fn look(tx: &WriteTx, settings: &Settings, entry: &Entry) -> Result<()> {
     };
     let Some((to, handover)) = destination(tx, entry)? else {
         tracing::error!(notify.name = %entry.name, "nobody has duty");
-        return looks::due_of(tx, entry.id)?.iter().try_for_each(|incident| looks::forget(tx, entry.id, incident));
+        return looks::due_of(tx, entry.id)?
+            .iter()
+            .try_for_each(|incident| looks::forget(tx, entry.id, incident));
     };
     let mut items = Vec::new();
     for look in looks::of_entry(tx, entry.id, to.id, &wanted, LOOKS)? {

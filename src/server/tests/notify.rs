@@ -10,7 +10,7 @@ use crate::domain::notify::channel::{Channel, Command};
 use crate::domain::notify::rota::Rota;
 use crate::domain::notify::rule::{Directly, Rule};
 use crate::domain::notify::{Message, News};
-use crate::domain::ticket::Priority;
+use crate::domain::ticket::{Priority, State as TicketState};
 use crate::server::notify::outbox::{Outbox, Sender};
 use crate::server::notify::{Again, Failed, Sent};
 use crate::store::notify::entries::{self, Destination, Entry};
@@ -117,7 +117,9 @@ impl Office {
     }
 
     fn owes_nothing(&self) {
-        for entry in self.house.app.store.read(|tx| entries::list(tx, &Selection::all(), &Page::default())).unwrap() {
+        for entry in
+            self.house.app.store.read(|tx| entries::list(tx, &Selection::all(), &Page::default())).unwrap()
+        {
             let owed = self.house.app.store.read(|tx| looks::owed(tx, entry.id)).unwrap();
             assert_eq!(owed, [], "{}", entry.name);
         }
@@ -147,7 +149,10 @@ async fn what_breaks_is_told_once_and_mended_once() {
     assert_eq!(office.said(), Vec::<String>::new());
     office.owes_nothing();
     let body = &office.deliveries().pop().unwrap().message.body;
-    assert_eq!((&body["ticket"]["id"], &body["events"][0]["kind"]), (&ticket.0.into(), &"ticket.opened".into()));
+    assert_eq!(
+        (&body["ticket"]["id"], &body["events"][0]["kind"]),
+        (&ticket.0.into(), &"ticket.opened".into())
+    );
 }
 
 #[tokio::test]
@@ -177,7 +182,11 @@ async fn many_troubles_are_one_message() {
     assert_eq!(office.said(), ["ana broke 2 news: P4 three is down, and 1 more"]);
     let newest = office.deliveries().remove(0).message;
     assert_eq!(newest.body["all"][1]["news"], "mended");
-    assert!(newest.text.contains("\nmended: device of one is down is back after 5m 30s · ticket 1\n"), "{}", newest.text);
+    assert!(
+        newest.text.contains("\nmended: device of one is down is back after 5m 30s · ticket 1\n"),
+        "{}",
+        newest.text
+    );
 }
 
 #[tokio::test]
@@ -269,7 +278,10 @@ async fn duty_is_handed_over_with_what_nobody_acknowledged_and_each_hears_the_en
     let mut said = office.said();
     said.sort();
     assert_eq!(said.len(), 2, "{said:?}");
-    assert!(said[0].starts_with("ana mended 2 news: ") && said[1].starts_with("ben mended mended: "), "{said:?}");
+    assert!(
+        said[0].starts_with("ana mended 2 news: ") && said[1].starts_with("ben mended mended: "),
+        "{said:?}"
+    );
     office.owes_nothing();
 }
 
@@ -318,7 +330,11 @@ async fn a_refused_message_is_tried_again_with_the_same_key_and_before_later_one
     let mut office = Office::new().await;
     office.entry("ana", Rule::everything()).await;
     office.set("notify.group_wait", "0s").await;
-    office.phone.refusals.lock().unwrap().extend([Again::Later, Again::After(Millis::from_secs(60)), Again::Later]);
+    office.phone.refusals.lock().unwrap().extend([
+        Again::Later,
+        Again::After(Millis::from_secs(60)),
+        Again::Later,
+    ]);
     office.open("one is down", 50).await;
     office.turn(5).await;
     office.open("two is down", 50).await;
@@ -357,7 +373,11 @@ async fn what_is_given_up_is_told_through_another_and_comes_to_an_end() {
     for _ in 0..20 {
         office.jump(900).await;
     }
-    assert_eq!(office.house.happened("notify.gave-up"), 3, "two to ana, and one to ben of the second of them");
+    assert_eq!(
+        office.house.happened("notify.gave-up"),
+        3,
+        "two to ana, and one to ben of the second of them"
+    );
     assert_eq!(office.deliveries().iter().filter(|delivery| delivery.state == Became::Waiting).count(), 0);
 }
 
@@ -426,4 +446,121 @@ async fn an_outbox_that_is_full_drops_first_what_nobody_needs_to_know() {
     assert_eq!((dropped.len(), waiting.len()), (100, 9_901));
     assert!(dropped.iter().all(|delivery| delivery.message.news == News::Changed));
     assert_eq!(office.house.happened("notify.gave-up"), 1);
+}
+
+/// What each was told of each trouble, in its order: `broke`, `changed`, `mended`.
+fn told(office: &Office) -> std::collections::BTreeMap<(String, String), Vec<String>> {
+    let mut told = std::collections::BTreeMap::<_, Vec<String>>::new();
+    for (who, message) in office.phone.said.lock().unwrap().iter() {
+        let all = message.body["all"].as_array().cloned().unwrap_or_else(|| vec![message.body.clone()]);
+        for one in all {
+            let text = |key: &str| one[key].as_str().unwrap().to_owned();
+            told.entry((who.clone(), text("incident"))).or_default().push(text("news"));
+        }
+    }
+    told
+}
+
+/// Something happens to one of the tickets.
+async fn something(office: &Office, random: &mut fastrand::Rng, tickets: &[TicketId]) {
+    let (one, other) = (tickets[random.usize(..tickets.len())], tickets[random.usize(..tickets.len())]);
+    let state = office.house.app.store.read(|tx| tickets::of(tx, one)).unwrap().state;
+    let priority = Priority::ALL[random.usize(..Priority::ALL.len())];
+    match (random.u8(..6), state) {
+        (0 | 1, TicketState::Open) => office.change(move |tx| staged::recover(tx, one)).await,
+        (0 | 1, _) => office.change(move |tx| staged::relapse(tx, one)).await,
+        (2, TicketState::Open) if one != other => {
+            office.change(move |tx| staged::merge(tx, one, other)).await
+        }
+        (3, _) => office.change(move |tx| staged::acknowledge(tx, one, "user:ana")).await,
+        _ => office.change(move |tx| staged::prioritise(tx, one, priority)).await,
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_each_broke_that_was_told_has_its_mended() {
+    for seed in 0..12 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut office = Office::new().await;
+        let member = Rule { told: Directly::No, ..Rule::everything() };
+        let ana = office.entry("ana", member.clone()).await.id;
+        let ben = office.entry("ben", member).await.id;
+        let rota = Rota { from: START, days: 1, members: vec![ana, ben], swaps: Vec::new() };
+        office.add("duty", Destination::Rota(rota), Rule::everything()).await;
+        office.entry("carl", Rule { quiet: "16:00-09:00".parse().ok(), ..rule("priority:P1,P2,P3") }).await;
+        office.entry("dora", Rule { after: Some(Millis::from_secs(900)), ..rule("priority:P1") }).await;
+        let mut tickets = Vec::new();
+        for title in ["one is down", "two is down", "three is down", "four is down"] {
+            tickets.push(office.open(title, random.i32(20..100)).await);
+        }
+        for _ in 0..60 {
+            something(&office, &mut random, &tickets).await;
+            if random.bool() {
+                office.jump(random.i64(1..8_000)).await;
+            }
+        }
+        for id in tickets {
+            office
+                .change(move |tx| {
+                    staged::relapse(tx, id)?;
+                    staged::recover(tx, id)
+                })
+                .await;
+        }
+        office.jump(1_000).await;
+        office.owes_nothing();
+        let told = told(&office);
+        assert!(told.len() > 4, "seed {seed}: somebody was told something: {told:?}");
+        for ((who, incident), news) in told {
+            let mut broken = false;
+            for one in &news {
+                let fits = match one.as_str() {
+                    "broke" => !broken,
+                    "changed" | "mended" => broken,
+                    _ => false,
+                };
+                assert!(fits, "seed {seed}: {who} of {incident}: {news:?}");
+                broken = one != "mended";
+            }
+            assert!(!broken, "seed {seed}: {who} of {incident}: {news:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_stirs_nothing_is_passed_over_and_much_of_what_does_is_one_message() {
+    let mut office = Office::new().await;
+    let ana = office.entry("ana", Rule::everything()).await.id;
+    office
+        .change(|tx| {
+            for _ in 0..10_000 {
+                events::record(
+                    tx,
+                    &Actor::System,
+                    Happened::DeviceState,
+                    About::default(),
+                    &serde_json::json!({}),
+                )?;
+            }
+            Ok(())
+        })
+        .await;
+    office.turn(1).await;
+    let store = &office.house.app.store;
+    let (place, newest) = (store.read(looks::read_up_to).unwrap(), store.read(events::newest).unwrap());
+    assert_eq!(place, Some(newest));
+    office
+        .change(|tx| {
+            for n in 0..1_200 {
+                let device = devices::add(tx, &New::named(&format!("ap-{n}")), &Actor::System)?.id;
+                staged::open(tx, device, &format!("ap-{n} is down"), 50)?;
+            }
+            Ok(())
+        })
+        .await;
+    office.jump(31).await;
+    assert_eq!(office.said(), ["ana broke 1200 news: P3 ap-0 is down, and 1199 more"]);
+    let message = office.deliveries().remove(0).message;
+    assert_eq!((message.body["all"].as_array().unwrap().len(), &message.body["count"]), (50, &1_200.into()));
+    assert_eq!(office.house.app.store.read(|tx| looks::owed(tx, ana)).unwrap().len(), 1_200);
 }

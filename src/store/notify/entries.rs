@@ -260,8 +260,7 @@ pub fn swap(tx: &WriteTx, entry: &Entry, swap: &Swap, by: &Actor) -> Result<Entr
         args![entry.id.0, swap.who.0, swap.from, swap.until],
     )?;
     tx.run("UPDATE notify_look SET look_at = $2 WHERE entry_id = $1", args![entry.id.0, tx.now])?;
-    let body =
-        json!({"name": entry.name, "swap": {"who": who.name, "from": swap.from, "until": swap.until}});
+    let body = json!({"name": entry.name, "swap": {"who": who.name, "from": swap.from, "until": swap.until}});
     events::record(tx, by, Happened::NotifyEdited, About::default(), &body)?;
     of(tx, entry.id)
 }
@@ -296,7 +295,9 @@ fn check_rule(tx: &Tx, rule: &Rule) -> Result<()> {
     if let Some(zone) = &rule.zone
         && TimeZone::get(zone).is_err()
     {
-        return Err(Error::usage(format!("there is no time zone '{zone}': write it as Europe/Berlin or UTC")));
+        return Err(Error::usage(format!(
+            "there is no time zone '{zone}': write it as Europe/Berlin or UTC"
+        )));
     }
     Ok(())
 }

@@ -152,9 +152,11 @@ pub fn next(tx: &Tx) -> Result<Option<Time>> {
 /// # Errors
 /// The database's.
 pub fn due(tx: &Tx) -> Result<Vec<EntryId>> {
-    tx.all("SELECT DISTINCT entry_id FROM notify_look WHERE look_at <= $1 ORDER BY entry_id", args![tx.now], |row| {
-        Ok(EntryId(row.get(0)?))
-    })
+    tx.all(
+        "SELECT DISTINCT entry_id FROM notify_look WHERE look_at <= $1 ORDER BY entry_id",
+        args![tx.now],
+        |row| Ok(EntryId(row.get(0)?)),
+    )
 }
 
 /// What is due for an entry.
@@ -239,12 +241,9 @@ fn look(row: &Row) -> Result<Look> {
     };
     let acknowledged_at: Option<Time> = row.get(7)?;
     let told = match row.get::<Option<Time>>(12)? {
-        Some(at) => Some(Told {
-            at,
-            priority: priority(13)?,
-            acknowledged: row.get(14)?,
-            recurrences: row.get(15)?,
-        }),
+        Some(at) => {
+            Some(Told { at, priority: priority(13)?, acknowledged: row.get(14)?, recurrences: row.get(15)? })
+        }
         None => None,
     };
     let opened_at: Option<Time> = row.get(10)?;
@@ -258,7 +257,10 @@ fn look(row: &Row) -> Result<Look> {
         event: row.get::<Option<i64>>(4)?.map(EventId),
         standing,
         priority: priority(6)?,
-        acknowledged_by: acknowledged_at.map(|_| row.get::<Option<String>>(8)).transpose()?.map(Option::unwrap_or_default),
+        acknowledged_by: acknowledged_at
+            .map(|_| row.get::<Option<String>>(8))
+            .transpose()?
+            .map(Option::unwrap_or_default),
         recurrences: row.get::<Option<i64>>(9)?.unwrap_or(0),
         broke_at: since.or(broke_at).or(opened_at).unwrap_or(Time(0)),
         fits: row.get(11)?,
@@ -309,11 +311,9 @@ pub fn forget(tx: &WriteTx, entry: EntryId, incident: &str) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn told_of(tx: &Tx, incident: &str) -> Result<Vec<EntryId>> {
-    tx.all(
-        "SELECT entry_id FROM notify_told WHERE incident = $1 ORDER BY entry_id",
-        args![incident],
-        |row| Ok(EntryId(row.get(0)?)),
-    )
+    tx.all("SELECT entry_id FROM notify_told WHERE incident = $1 ORDER BY entry_id", args![incident], |row| {
+        Ok(EntryId(row.get(0)?))
+    })
 }
 
 /// Somebody was told of something that lasts, as it is now.

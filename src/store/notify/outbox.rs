@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::domain::event::{About, Kind as Happened};
 use crate::domain::ids::{DeliveryId, EntryId};
 use crate::domain::named;
-use crate::domain::notify::{Message, News};
 use crate::domain::notify::channel::Channel;
+use crate::domain::notify::{Message, News};
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
 use crate::store::notify::entries::{self, Destination};
@@ -58,7 +58,8 @@ pub struct Delivery {
     pub done_at: Option<Time>,
 }
 
-const SELECT: &str = "SELECT w.id, w.entry_id, n.name, w.key, w.incident, w.news, w.title, w.text, w.priority, w.at, w.body,
+const SELECT: &str =
+    "SELECT w.id, w.entry_id, n.name, w.key, w.incident, w.news, w.title, w.text, w.priority, w.at, w.body,
     w.created_at, w.due_at, w.attempts, w.error, w.state, w.done_at
     FROM notify_delivery w JOIN notify_entry n ON n.id = w.entry_id";
 
@@ -180,12 +181,7 @@ pub fn next(tx: &Tx) -> Result<Option<Time>> {
 ///
 /// # Errors
 /// The database's.
-pub fn claim(
-    tx: &WriteTx,
-    limit: usize,
-    until: Time,
-    busy: &[EntryId],
-) -> Result<Vec<(Delivery, Channel)>> {
+pub fn claim(tx: &WriteTx, limit: usize, until: Time, busy: &[EntryId]) -> Result<Vec<(Delivery, Channel)>> {
     let due = tx.all(
         &format!(
             "SELECT w.id, w.entry_id FROM ({HEADS}) h JOIN notify_delivery w ON w.id = h.head

@@ -33,7 +33,10 @@ pub(crate) fn prioritise(tx: &WriteTx, id: TicketId, to: Priority) -> Result<()>
 
 /// Somebody acknowledged it.
 pub(crate) fn acknowledge(tx: &WriteTx, id: TicketId, by: &str) -> Result<()> {
-    tx.run("UPDATE ticket SET acknowledged_at = $2, acknowledged_by = $3 WHERE id = $1", args![id.0, tx.now, by])?;
+    tx.run(
+        "UPDATE ticket SET acknowledged_at = $2, acknowledged_by = $3 WHERE id = $1",
+        args![id.0, tx.now, by],
+    )?;
     record(tx, id, Happened::TicketAcknowledged, &json!({}))
 }
 
