@@ -9,6 +9,7 @@ mod house;
 mod lists;
 mod main_job;
 mod maintenance;
+mod notify;
 mod notify_channels;
 mod serve;
 mod tickets;

@@ -121,7 +121,7 @@ pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
             asked.extend([tickets::open(app).await?, tickets::settle(app).await?, service::step(app).await?]);
         }
         if !asked.contains(&Worked::Yes) {
-            asked.extend([notify::read(app).await?, notify::tell(app).await?]);
+            asked.push(notify::step(app).await?);
         }
         // What can wait goes last, a piece at a time.
         if !asked.contains(&Worked::Yes) {

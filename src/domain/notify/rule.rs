@@ -150,7 +150,6 @@ impl Rule {
             let zone = self.zone.as_deref().unwrap_or("UTC");
             words.push_str(&format!("; from {quiet} ({zone}) of {passes} alone, the rest afterwards"));
         }
-        words.push_str("; and always when what was told is mended");
         words
     }
 }
@@ -171,7 +170,7 @@ mod tests {
         assert_eq!(
             rule.in_words(),
             "told of outages that are 'priority:P1,P2', once they have lasted 15m and nobody acknowledged them; from \
-             22:00-07:00 (Europe/Berlin) of P1 alone, the rest afterwards; and always when what was told is mended"
+             22:00-07:00 (Europe/Berlin) of P1 alone, the rest afterwards"
         );
     }
 

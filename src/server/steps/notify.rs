@@ -26,11 +26,18 @@ const LAG: i64 = 1_000;
 /// The most that is looked at for one entry at a time.
 const LOOKS: u32 = 2_000;
 
-/// Reads on in the event log.
+/// Reads on in the event log; when all of it is read, tells what is due: so that what happened together is told together.
 ///
 /// # Errors
 /// The database's.
-pub async fn read(app: &App) -> Result<Worked> {
+pub async fn step(app: &App) -> Result<Worked> {
+    match read(app).await? {
+        Worked::Yes => Ok(Worked::Yes),
+        Worked::No(..) => tell(app).await,
+    }
+}
+
+async fn read(app: &App) -> Result<Worked> {
     const WHY: &str = "something happens";
     let (place, newest, more) = app.store.read(|tx| {
         let (place, newest) = (looks::read_up_to(tx)?, events::newest(tx)?);
@@ -206,10 +213,7 @@ fn members(entry: &Entry) -> &[EntryId] {
 }
 
 /// Looks at what is due, and writes what is to be told into the outbox.
-///
-/// # Errors
-/// The database's.
-pub async fn tell(app: &App) -> Result<Worked> {
+async fn tell(app: &App) -> Result<Worked> {
     let now = app.clock.now();
     let next = app.store.read(looks::next)?;
     if next.is_none_or(|at| at > now) {

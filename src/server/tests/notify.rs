@@ -10,7 +10,7 @@ use crate::domain::notify::channel::{Channel, Command};
 use crate::domain::notify::rota::Rota;
 use crate::domain::notify::rule::{Directly, Rule};
 use crate::domain::notify::{Message, News};
-use crate::domain::ticket::Priority;
+use crate::domain::ticket::{Priority, State as TicketState};
 use crate::server::notify::outbox::{Outbox, Sender};
 use crate::server::notify::{Again, Failed, Sent};
 use crate::store::notify::entries::{self, Destination, Entry};
@@ -28,8 +28,10 @@ struct Phone {
 
 impl Sender for Phone {
     async fn send(&self, channel: Channel, message: Message, _: Time) -> Result<Sent, Failed> {
-        let Channel::Command(Command { program, .. }) = channel else { panic!("only commands are used") };
-        let who = program.trim_start_matches('/').to_owned();
+        let who = match channel {
+            Channel::Command(Command { program, .. }) => program.trim_start_matches('/').to_owned(),
+            other => other.kind().to_string(),
+        };
         let refused = if self.dead.lock().unwrap().as_ref() == Some(&who) {
             Some(Again::Later)
         } else {
@@ -187,6 +189,45 @@ async fn many_troubles_are_one_message() {
         "{}",
         newest.text
     );
+}
+
+#[tokio::test]
+async fn pagerduty_is_told_of_each_trouble_by_its_own_name() {
+    let mut office = Office::new().await;
+    let json = serde_json::json!({"kind": "pagerduty", "server": "https://events.pagerduty.com", "key": "0".repeat(32)});
+    let channel = serde_json::from_value(json).unwrap();
+    office.add("oncall", Destination::Channel(Box::new(channel)), Rule::everything()).await;
+    let (one, two) = (office.open("one is down", 50).await, office.open("two is down", 80).await);
+    office.turn(31).await;
+    for ticket in [one, two] {
+        office.change(move |tx| staged::recover(tx, ticket)).await;
+    }
+    office.jump(301).await;
+    let said: Vec<_> = office.phone.said.lock().unwrap().drain(..).map(|(_, message)| message).collect();
+    let told: Vec<_> = said.iter().map(|message| (message.incident.as_str(), message.news)).collect();
+    let (first, second) = ("lineman-ticket-2", "lineman-ticket-1");
+    assert_eq!(told[..2], [(first, News::Broke), (second, News::Broke)]);
+    assert_eq!(told.len(), 4);
+    assert!(told[2..].contains(&(first, News::Mended)) && told[2..].contains(&(second, News::Mended)));
+}
+
+#[tokio::test]
+async fn who_is_resumed_is_told_what_broke_meanwhile_and_still_lasts() {
+    let mut office = Office::new().await;
+    let ana = office.entry("ana", Rule::everything()).await;
+    let paused = {
+        let (was, paused) = (ana.clone(), Entry { paused_at: Some(START), ..ana.clone() });
+        office.change(move |tx| entries::edit(tx, &was, &paused, &Actor::System)).await
+    };
+    let over = office.open("one is down", 50).await;
+    office.open("two is down", 50).await;
+    office.turn(31).await;
+    office.change(move |tx| staged::recover(tx, over)).await;
+    office.jump(400).await;
+    assert_eq!(office.said(), Vec::<String>::new());
+    office.change(move |tx| entries::edit(tx, &paused, &ana, &Actor::System)).await;
+    office.jump(1).await;
+    assert_eq!(office.said(), ["ana broke P3 two is down"]);
 }
 
 #[tokio::test]
@@ -446,4 +487,121 @@ async fn an_outbox_that_is_full_drops_first_what_nobody_needs_to_know() {
     assert_eq!((dropped.len(), waiting.len()), (100, 9_901));
     assert!(dropped.iter().all(|delivery| delivery.message.news == News::Changed));
     assert_eq!(office.house.happened("notify.gave-up"), 1);
+}
+
+/// What each was told of each trouble, in its order: `broke`, `changed`, `mended`.
+fn told(office: &Office) -> std::collections::BTreeMap<(String, String), Vec<String>> {
+    let mut told = std::collections::BTreeMap::<_, Vec<String>>::new();
+    for (who, message) in office.phone.said.lock().unwrap().iter() {
+        let all = message.body["all"].as_array().cloned().unwrap_or_else(|| vec![message.body.clone()]);
+        for one in all {
+            let text = |key: &str| one[key].as_str().unwrap().to_owned();
+            told.entry((who.clone(), text("incident"))).or_default().push(text("news"));
+        }
+    }
+    told
+}
+
+/// Something happens to one of the tickets.
+async fn something(office: &Office, random: &mut fastrand::Rng, tickets: &[TicketId]) {
+    let (one, other) = (tickets[random.usize(..tickets.len())], tickets[random.usize(..tickets.len())]);
+    let state = office.house.app.store.read(|tx| tickets::of(tx, one)).unwrap().state;
+    let priority = Priority::ALL[random.usize(..Priority::ALL.len())];
+    match (random.u8(..6), state) {
+        (0 | 1, TicketState::Open) => office.change(move |tx| staged::recover(tx, one)).await,
+        (0 | 1, _) => office.change(move |tx| staged::relapse(tx, one)).await,
+        (2, TicketState::Open) if one != other => {
+            office.change(move |tx| staged::merge(tx, one, other)).await
+        }
+        (3, _) => office.change(move |tx| staged::acknowledge(tx, one, "user:ana")).await,
+        _ => office.change(move |tx| staged::prioritise(tx, one, priority)).await,
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_each_broke_that_was_told_has_its_mended() {
+    for seed in 0..12 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut office = Office::new().await;
+        let member = Rule { told: Directly::No, ..Rule::everything() };
+        let ana = office.entry("ana", member.clone()).await.id;
+        let ben = office.entry("ben", member).await.id;
+        let rota = Rota { from: START, days: 1, members: vec![ana, ben], swaps: Vec::new() };
+        office.add("duty", Destination::Rota(rota), Rule::everything()).await;
+        office.entry("carl", Rule { quiet: "16:00-09:00".parse().ok(), ..rule("priority:P1,P2,P3") }).await;
+        office.entry("dora", Rule { after: Some(Millis::from_secs(900)), ..rule("priority:P1") }).await;
+        let mut tickets = Vec::new();
+        for title in ["one is down", "two is down", "three is down", "four is down"] {
+            tickets.push(office.open(title, random.i32(20..100)).await);
+        }
+        for _ in 0..60 {
+            something(&office, &mut random, &tickets).await;
+            if random.bool() {
+                office.jump(random.i64(1..8_000)).await;
+            }
+        }
+        for id in tickets {
+            office
+                .change(move |tx| {
+                    staged::relapse(tx, id)?;
+                    staged::recover(tx, id)
+                })
+                .await;
+        }
+        office.jump(1_000).await;
+        office.owes_nothing();
+        let told = told(&office);
+        assert!(told.len() > 4, "seed {seed}: somebody was told something: {told:?}");
+        for ((who, incident), news) in told {
+            let mut broken = false;
+            for one in &news {
+                let fits = match one.as_str() {
+                    "broke" => !broken,
+                    "changed" | "mended" => broken,
+                    _ => false,
+                };
+                assert!(fits, "seed {seed}: {who} of {incident}: {news:?}");
+                broken = one != "mended";
+            }
+            assert!(!broken, "seed {seed}: {who} of {incident}: {news:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_stirs_nothing_is_passed_over_and_much_of_what_does_is_one_message() {
+    let mut office = Office::new().await;
+    let ana = office.entry("ana", Rule::everything()).await.id;
+    office
+        .change(|tx| {
+            for _ in 0..10_000 {
+                events::record(
+                    tx,
+                    &Actor::System,
+                    Happened::DeviceState,
+                    About::default(),
+                    &serde_json::json!({}),
+                )?;
+            }
+            Ok(())
+        })
+        .await;
+    office.turn(1).await;
+    let store = &office.house.app.store;
+    let (place, newest) = (store.read(looks::read_up_to).unwrap(), store.read(events::newest).unwrap());
+    assert_eq!(place, Some(newest));
+    office
+        .change(|tx| {
+            for n in 0..1_200 {
+                let device = devices::add(tx, &New::named(&format!("ap-{n}")), &Actor::System)?.id;
+                staged::open(tx, device, &format!("ap-{n} is down"), 50)?;
+            }
+            Ok(())
+        })
+        .await;
+    office.jump(31).await;
+    assert_eq!(office.said(), ["ana broke 1200 news: P3 ap-0 is down, and 1199 more"]);
+    let message = office.deliveries().remove(0).message;
+    assert_eq!((message.body["all"].as_array().unwrap().len(), &message.body["count"]), (50, &1_200.into()));
+    assert_eq!(office.house.app.store.read(|tx| looks::owed(tx, ana)).unwrap().len(), 1_200);
 }
