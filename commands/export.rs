@@ -9,7 +9,7 @@ use exports::{Column, Format, Table, Value, Writer};
 use lineman::app::App;
 use lineman::reports;
 use lineman::store::filter::{Page, Selection};
-use lineman::store::{Error, Mode, checks, devices, events, outages, sites, tickets};
+use lineman::store::{Error, Mode, checks, devices, events, maintenance, outages, sites, tickets};
 
 use crate::data::Context;
 use crate::failure::Failure;
@@ -41,6 +41,7 @@ enum Tables {
     Events,
     Sites,
     Checks,
+    Maintenance,
 }
 
 impl ExportOptions {
@@ -61,6 +62,7 @@ impl ExportOptions {
             Tables::Events => (events::QUERY, events::TEXT),
             Tables::Sites => (sites::QUERY, sites::TEXT),
             Tables::Checks => (checks::QUERY, checks::TEXT),
+            Tables::Maintenance => (maintenance::QUERY, maintenance::TEXT),
         };
         let wanted = selection(&self.query.join(" "), columns, texts, now)?;
         match &self.to {
@@ -104,6 +106,7 @@ impl ExportOptions {
             Tables::Events => reports::events::list(tx, wanted, &all),
             Tables::Sites => reports::sites::list(tx, wanted, &all),
             Tables::Checks => reports::checks::list(tx, wanted, &all),
+            Tables::Maintenance => reports::maintenance::list(tx, wanted, &all),
         })?;
         Ok(exports::write(&fields.of(table)?, format, out)?)
     }

@@ -15,6 +15,7 @@ mod join;
 mod jq;
 mod list;
 mod log;
+mod maintenance;
 mod measure;
 mod outage;
 mod output;
@@ -90,6 +91,8 @@ enum Noun {
     #[command(subcommand)]
     Outage(outage::OutageVerb),
     #[command(subcommand)]
+    Maintenance(maintenance::MaintenanceVerb),
+    #[command(subcommand)]
     Event(event::EventVerb),
     #[command(subcommand)]
     Report(report::ReportVerb),
@@ -117,6 +120,7 @@ impl Noun {
             Noun::Check(verb) => verb.run(context),
             Noun::Ticket(verb) => verb.run(context),
             Noun::Outage(verb) => verb.run(context),
+            Noun::Maintenance(verb) => verb.run(context),
             Noun::Event(verb) => verb.run(context),
             Noun::Report(verb) => verb.run(context),
             Noun::Setting(verb) => verb.run(context),

@@ -1,9 +1,11 @@
 //! `lineman site`: the places where devices are.
 
 use clap::{Args, Subcommand};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use lineman::domain::service::Hours;
 use lineman::reports;
-use lineman::store::sites;
+use lineman::store::sites::{self, CalendarChange};
 
 use crate::data::Context;
 use crate::failure::Failure;
@@ -15,9 +17,9 @@ use crate::output::Output;
 pub enum SiteVerb {
     /// Add a site
     #[command(
-        after_help = "Example:\n  lineman site add north --tz Europe/Berlin --note 'key at the porter'"
+        after_help = "Example:\n  lineman site add north --tz Europe/Berlin --note 'key at the porter'\n  lineman site add office --tz Europe/Berlin --hours 'mon-fri 08:00-17:00; sat 09:00-12:00' --holiday 2026-12-25"
     )]
-    Add(AddOptions),
+    Add(Box<AddOptions>),
     /// List sites
     #[command(after_help = "Example:\n  lineman site list --json name,devices,out")]
     List(Wanted),
@@ -28,8 +30,10 @@ pub enum SiteVerb {
         site: String,
     },
     /// Change a site
-    #[command(after_help = "Example:\n  lineman site edit north --name north-tower")]
-    Edit(EditOptions),
+    #[command(
+        after_help = "Example:\n  lineman site edit north --name north-tower\n  lineman site edit office --holiday 2027-01-01 --no-holiday 2026-12-25"
+    )]
+    Edit(Box<EditOptions>),
     /// Remove a site that has no devices
     #[command(after_help = "Example:\n  lineman site remove north")]
     Remove {
@@ -49,6 +53,12 @@ pub struct AddOptions {
     /// What people should know about it
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     note: String,
+    /// The hours in which somebody is there, for the service clock [default: always]
+    #[arg(long, value_name = "HOURS", value_parser = hours)]
+    hours: Option<Hours>,
+    /// A day on which nobody is there; may be given several times
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    holiday: Vec<Date>,
 }
 
 /// What is to change.
@@ -65,13 +75,39 @@ pub struct EditOptions {
     /// What people should know about it
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    /// The hours in which somebody is there, for the service clock
+    #[arg(long, value_name = "HOURS", value_parser = hours)]
+    hours: Option<Hours>,
+    /// Somebody is always there
+    #[arg(long, conflicts_with = "hours")]
+    no_hours: bool,
+    /// One more day on which nobody is there; may be given several times
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    holiday: Vec<Date>,
+    /// A day that is no holiday any more; may be given several times
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    no_holiday: Vec<Date>,
 }
 
-fn zone(text: &str) -> Result<String, String> {
+/// The name of a time zone, as the IANA writes it.
+pub fn zone(text: &str) -> Result<String, String> {
     match TimeZone::get(text) {
         Ok(zone) => Ok(zone.iana_name().unwrap_or(text).to_owned()),
         Err(_) => Err("there is no such time zone: write it as Europe/Berlin or UTC".to_owned()),
     }
+}
+
+fn hours(text: &str) -> Result<Hours, String> {
+    let hours: Hours = text.parse().map_err(|e: lineman::domain::service::BadHours| e.to_string())?;
+    if hours.is_always() {
+        return Err("no hours stand there: write them as 'mon-fri 08:00-17:00'".to_owned());
+    }
+    Ok(hours)
+}
+
+fn day(text: &str) -> Result<Date, String> {
+    let read = text.trim().parse::<Date>().ok().filter(|_| text.trim().len() == 10);
+    read.ok_or_else(|| "this is no day: write it as 2026-12-25".to_owned())
 }
 
 impl SiteVerb {
@@ -79,7 +115,10 @@ impl SiteVerb {
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
         match self {
             SiteVerb::Add(options) => context.change(move |tx, by| {
-                let site = sites::add(tx, &options.name, &options.tz, &options.note, by)?;
+                let AddOptions { name, tz, note, hours, holiday } = *options;
+                let site = sites::add(tx, &name, &tz, &note, by)?;
+                let calendar = CalendarChange { hours, holidays: holiday, no_holidays: Vec::new() };
+                let site = sites::set_calendar(tx, &site, &calendar, by)?;
                 Ok(Output::Changed(reports::sites::record(&site), String::new()))
             }),
             SiteVerb::List(wanted) => context.ask(|tx| {
@@ -90,10 +129,16 @@ impl SiteVerb {
                 context.ask(|tx| Ok(Output::Record(reports::sites::record(&sites::get(tx, &site)?))))
             }
             SiteVerb::Edit(options) => context.change(move |tx, by| {
-                let EditOptions { site, name, tz, note } = options;
-                let site = sites::get(tx, &site)?;
-                let change = sites::Change { name, time_zone: tz, note };
-                let site = sites::edit(tx, &site, &change, by)?;
+                let EditOptions { site, name, tz, note, hours, no_hours, holiday, no_holiday } = *options;
+                let mut site = sites::get(tx, &site)?;
+                let hours = if no_hours { Some(Hours::default()) } else { hours };
+                let calendar = CalendarChange { hours, holidays: holiday, no_holidays: no_holiday };
+                let only_calendar = name.is_none() && tz.is_none() && note.is_none();
+                if !(only_calendar && calendar.says_something()) {
+                    let change = sites::Change { name, time_zone: tz, note };
+                    site = sites::edit(tx, &site, &change, by)?;
+                }
+                let site = sites::set_calendar(tx, &site, &calendar, by)?;
                 Ok(Output::Changed(reports::sites::record(&site), String::new()))
             }),
             SiteVerb::Remove { site } => context.change(move |tx, by| {

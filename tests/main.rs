@@ -8,4 +8,5 @@ mod history;
 mod house;
 mod lists;
 mod main_job;
+mod maintenance;
 mod serve;

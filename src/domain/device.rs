@@ -43,6 +43,20 @@ impl State {
 }
 
 named! {
+    /// What stands over a state: it says why nobody is alarmed.
+    pub enum Mark {
+        /// It is in maintenance.
+        Maintenance = "maintenance",
+        /// Its state changes too often.
+        Flapping = "flapping",
+        /// Somebody knows of its trouble.
+        Acknowledged = "acknowledged",
+        /// A person has it not watched.
+        Paused = "paused",
+    }
+}
+
+named! {
     /// How much depends on a device, as a person judges it.
     pub enum Importance {
         /// Many depend on it.

@@ -122,6 +122,8 @@ named! {
         TicketCommented = "ticket.commented",
         /// A maintenance window was added.
         MaintenanceAdded = "maintenance.added",
+        /// Maintenance lasts longer than planned.
+        MaintenanceExtended = "maintenance.extended",
         /// A maintenance window was removed.
         MaintenanceRemoved = "maintenance.removed",
         /// Maintenance began.

@@ -8,15 +8,18 @@ pub mod event;
 pub mod history;
 pub mod ids;
 pub mod judgement;
+pub mod maintenance;
 pub mod name;
 pub mod notify;
 pub mod outage;
 pub mod packed;
 pub mod query;
+pub mod service;
 
 pub mod rollup;
 pub mod setting;
 pub mod ticket;
+pub mod wall;
 pub mod when;
 
 /// An enum whose cases have one name each: in the database, in JSON, on the command line.

@@ -49,7 +49,7 @@ fn columns() -> Vec<Column> {
 }
 
 fn row(device: &Device) -> Vec<Value> {
-    let paused = device.paused_at.map(|_| Value::Text("paused".to_owned()));
+    let marks = device.marks.iter().map(|mark| Value::Text(mark.to_string())).collect();
     vec![
         Value::Int(device.id.0),
         Value::Text(device.name.clone()),
@@ -58,7 +58,7 @@ fn row(device: &Device) -> Vec<Value> {
         maybe_text(device.site.as_ref().map(|s| s.1.as_str())),
         maybe_text(device.address.as_deref()),
         maybe_text(device.dns_name.as_deref()),
-        Value::List(paused.into_iter().collect()),
+        Value::List(marks),
         Value::Text(device.importance.to_string()),
         texts(&device.parents),
         texts(&device.tags),

@@ -36,6 +36,8 @@ fn columns() -> Vec<Column> {
         Column::text("time_zone", "TIME ZONE"),
         Column::text("note", "NOTE"),
         Column::time("created_at", "ADDED").hidden(),
+        Column::text("hours", "HOURS").hidden(),
+        Column::list("holidays", "HOLIDAYS").hidden(),
     ]
 }
 
@@ -48,5 +50,7 @@ fn row(site: &Site) -> Vec<Value> {
         Value::Text(site.time_zone.clone()),
         Value::Text(site.note.clone()),
         time(site.created_at),
+        Value::Text(site.hours.to_string()),
+        Value::List(site.holidays.iter().map(|day| Value::Text(day.to_string())).collect()),
     ]
 }

@@ -9,7 +9,7 @@ use schedules::{Millis, Time};
 use tokio::sync::{Notify, watch};
 
 use crate::app::App;
-use crate::server::steps::{Worked, judgements, pings, rollups, silence, tickets};
+use crate::server::steps::{Worked, judgements, maintenance, pings, rollups, service, silence, tickets};
 use crate::store::{Result, settings};
 
 /// The longest sleep: what another process changes takes effect within a second.
@@ -107,12 +107,14 @@ pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
     let mut changed = false;
     loop {
         let asked = [
+            maintenance::step(app).await?,
             silence::step(app).await?,
             pings::step(app).await?,
             judgements::step(app).await?,
             tickets::open(app).await?,
             tickets::settle(app).await?,
             rollups::step(app).await?,
+            service::step(app).await?,
         ];
         let mut next: Option<Time> = None;
         let mut worked = false;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use schedules::{Millis, Time};
 use serde_json::{Value, json};
 
-use crate::domain::device::{AddressFrom, Importance, State, cycle};
+use crate::domain::device::{AddressFrom, Importance, Mark, State, cycle};
 use crate::domain::event::Kind;
 use crate::domain::ids::{CheckId, DeviceId, SiteId};
 use crate::domain::judgement::{Judgement, Parent};
@@ -13,8 +13,7 @@ use crate::domain::name;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
 use crate::store::settings::{Whose, config_changed};
-use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
-use crate::store::{history, states};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, history, marks, states, word};
 
 /// The most devices one database holds.
 pub const MAX: i64 = 200_000;
@@ -46,6 +45,8 @@ pub struct Device {
     pub reason: String,
     /// Since when its judgement waits for a parent's proof.
     pub held_since: Option<Time>,
+    /// Since when its state changes too often.
+    pub flapping_since: Option<Time>,
     /// Since when a person has it paused.
     pub paused_at: Option<Time>,
     /// What people should know about it.
@@ -58,11 +59,13 @@ pub struct Device {
     pub tags: Vec<String>,
     /// What it hangs on, by name.
     pub parents: Vec<String>,
+    /// What stands over its state.
+    pub marks: Vec<Mark>,
 }
 
 const SELECT: &str =
     "SELECT d.id, d.name, d.site_id, s.name, d.address, d.address_from, d.dns_name, d.importance, d.state,
-    d.state_since, d.reason, d.paused_at, d.note, d.created_at, a.last_check_in_at, d.held_since
+    d.state_since, d.reason, d.paused_at, d.note, d.created_at, a.last_check_in_at, d.held_since, d.flapping_since
     FROM device d LEFT JOIN site s ON s.id = d.site_id LEFT JOIN agent a ON a.device_id = d.id";
 
 /// What a query for devices may ask for, and where that stands.
@@ -81,6 +84,7 @@ pub const QUERY: &[Column] = &[
     Column::time("since", "d.state_since"),
     Column::time("seen", "a.last_check_in_at"),
     Column::time("created", "d.created_at"),
+    marks::QUERY,
     Column::flag("paused", "d.paused_at IS NOT NULL"),
     Column::flag("agent", "a.device_id IS NOT NULL"),
     Column::number("id", "d.id"),
@@ -108,6 +112,7 @@ pub fn find(tx: &Tx, id_or_name: &str) -> Result<Option<Device>> {
         args![found.id.0],
         |row| row.get(0),
     )?;
+    marks::fill(tx, &mut found)?;
     Ok(Some(found))
 }
 
@@ -143,6 +148,7 @@ pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Device>> {
         device.tags = tags.remove(&device.id.0).unwrap_or_default();
         device.parents = parents.remove(&device.id.0).unwrap_or_default();
     }
+    marks::fill_all(tx, &mut all)?;
     Ok(all)
 }
 
@@ -526,7 +532,9 @@ fn device(row: &Row) -> Result<Device> {
         created_at: row.get(13)?,
         last_check_in_at: row.get(14)?,
         held_since: row.get(15)?,
+        flapping_since: row.get(16)?,
         tags: Vec::new(),
         parents: Vec::new(),
+        marks: Vec::new(),
     })
 }

@@ -1,14 +1,21 @@
 //! Sites.
 
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::civil::Date;
 use schedules::Time;
 use serde_json::json;
 
 use crate::domain::event::Kind;
 use crate::domain::ids::SiteId;
 use crate::domain::name;
+use crate::domain::service::Hours;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Error, Result, Row, Tx, WriteTx, args};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, service, word};
+
+/// The most holidays of one site.
+pub const MAX_HOLIDAYS: usize = 400;
 
 /// A place where devices are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +32,15 @@ pub struct Site {
     pub created_at: Time,
     /// How many devices it has, and how many of them are out.
     pub devices: (i64, i64),
+    /// The hours in which somebody is there.
+    pub hours: Hours,
+    /// The days on which nobody is, in their order.
+    pub holidays: Vec<Date>,
 }
 
 const SELECT: &str = "SELECT s.id, s.name, s.time_zone, s.note, s.created_at,
     (SELECT count(*) FROM device d WHERE d.site_id = s.id),
-    (SELECT count(*) FROM device d WHERE d.site_id = s.id AND d.state IN ('down', 'unreachable')) FROM site s";
+    (SELECT count(*) FROM device d WHERE d.site_id = s.id AND d.state IN ('down', 'unreachable')), s.hours FROM site s";
 
 /// What a query for sites may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
@@ -47,10 +58,22 @@ pub const TEXT: &[&str] = &["s.name", "s.note"];
 /// # Errors
 /// The database's.
 pub fn find(tx: &Tx, id_or_name: &str) -> Result<Option<Site>> {
-    match id_or_name.parse::<i64>() {
-        Ok(id) => tx.maybe(&format!("{SELECT} WHERE s.id = $1"), args![id], site),
-        Err(_) => tx.maybe(&format!("{SELECT} WHERE s.name = $1"), args![id_or_name.trim()], site),
-    }
+    let found = match id_or_name.parse::<i64>() {
+        Ok(id) => tx.maybe(&format!("{SELECT} WHERE s.id = $1"), args![id], site)?,
+        Err(_) => tx.maybe(&format!("{SELECT} WHERE s.name = $1"), args![id_or_name.trim()], site)?,
+    };
+    let Some(mut found) = found else { return Ok(None) };
+    let holidays = tx.all(
+        "SELECT site_id, day FROM site_holiday WHERE site_id = $1 ORDER BY day",
+        args![found.id.0],
+        holiday,
+    )?;
+    found.holidays = holidays.into_iter().map(|(_, day)| day).collect();
+    Ok(Some(found))
+}
+
+fn holiday(row: &Row) -> Result<(i64, Date)> {
+    Ok((row.get(0)?, word(row, 1)?))
 }
 
 /// The site of that id or name, which must be there.
@@ -67,7 +90,17 @@ pub fn get(tx: &Tx, id_or_name: &str) -> Result<Site> {
 /// The database's.
 pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Site>> {
     let sql = format!("{SELECT} WHERE {} {}", wanted.sql(), page.sql("s.name"));
-    tx.all(&sql, &wanted.args(), site)
+    let mut all = tx.all(&sql, &wanted.args(), site)?;
+    let mut holidays: HashMap<i64, Vec<Date>> = HashMap::new();
+    for (site, day) in
+        tx.all("SELECT site_id, day FROM site_holiday ORDER BY site_id, day", args![], holiday)?
+    {
+        holidays.entry(site).or_default().push(day);
+    }
+    for site in &mut all {
+        site.holidays = holidays.remove(&site.id.0).unwrap_or_default();
+    }
+    Ok(all)
 }
 
 /// Adds one.
@@ -124,6 +157,63 @@ pub fn edit(tx: &WriteTx, site: &Site, change: &Change, by: &Actor) -> Result<Si
     )?;
     let body = json!({"name": new_name, "was": site.name, "time_zone": time_zone, "note": note});
     events::record(tx, by, Kind::SiteEdited, site.id.into(), &body)?;
+    if *time_zone != site.time_zone {
+        service::look_at_site(tx, site.id)?;
+    }
+    get(tx, &site.id.to_string())
+}
+
+/// What is to change of the calendar of a site.
+#[derive(Clone, Debug, Default)]
+pub struct CalendarChange {
+    /// Its hours; absent: they stay.
+    pub hours: Option<Hours>,
+    /// Days on which nobody is there.
+    pub holidays: Vec<Date>,
+    /// Days that are no holidays any more.
+    pub no_holidays: Vec<Date>,
+}
+
+impl CalendarChange {
+    /// Whether anything is to change.
+    #[must_use]
+    pub fn says_something(&self) -> bool {
+        self.hours.is_some() || !self.holidays.is_empty() || !self.no_holidays.is_empty()
+    }
+}
+
+/// Changes when somebody is there; the service clocks of its tickets follow. Where nothing is another, nothing happens.
+///
+/// # Errors
+/// A day is no holiday that is to be none any more, there are too many, or the database's.
+pub fn set_calendar(tx: &WriteTx, site: &Site, change: &CalendarChange, by: &Actor) -> Result<Site> {
+    let hours = change.hours.as_ref().unwrap_or(&site.hours);
+    let mut holidays: BTreeSet<Date> = site.holidays.iter().copied().collect();
+    for day in &change.no_holidays {
+        if !holidays.remove(day) {
+            return Err(Error::NotFound(format!("{day} is no holiday of site '{}'", site.name)));
+        }
+    }
+    holidays.extend(&change.holidays);
+    if holidays.len() > MAX_HOLIDAYS {
+        return Err(Error::usage(format!(
+            "{} holidays are too many: a site has at most {MAX_HOLIDAYS}",
+            holidays.len()
+        )));
+    }
+    if *hours == site.hours && holidays.iter().eq(&site.holidays) {
+        return Ok(site.clone());
+    }
+    let hours = hours.to_string();
+    tx.run("UPDATE site SET hours = $2 WHERE id = $1", args![site.id.0, hours])?;
+    tx.run("DELETE FROM site_holiday WHERE site_id = $1", args![site.id.0])?;
+    let holidays: Vec<String> = holidays.iter().map(Date::to_string).collect();
+    for day in &holidays {
+        tx.run("INSERT INTO site_holiday (site_id, day) VALUES ($1, $2)", args![site.id.0, day])?;
+    }
+    let body = json!({"name": site.name, "was": site.name, "hours": hours, "holidays": holidays});
+    events::record(tx, by, Kind::SiteEdited, site.id.into(), &body)?;
+    service::look_at_site(tx, site.id)?;
     get(tx, &site.id.to_string())
 }
 
@@ -151,5 +241,7 @@ fn site(row: &Row) -> Result<Site> {
         note: row.get(3)?,
         created_at: row.get(4)?,
         devices: (row.get(5)?, row.get(6)?),
+        hours: word(row, 7)?,
+        holidays: Vec::new(),
     })
 }

@@ -1,8 +1,10 @@
 //! The duties of the server, one a file: each looks for what is due, does it, and says when it wants to be asked again.
 
 pub mod judgements;
+pub mod maintenance;
 pub mod pings;
 pub mod rollups;
+pub mod service;
 pub mod silence;
 pub mod tickets;
 

@@ -1,5 +1,6 @@
 //! Stories in one process on a turned clock: what is reported, and what follows from it.
 
+mod calendar;
 mod history;
 mod reports;
 mod stories;
