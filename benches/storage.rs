@@ -7,6 +7,7 @@
 //! `BENCH_HOURS`, else 60 and 24.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use agent::report::{CheckIn, CheckResult, Interface, Outcome, Probe, Record, Status, Usage, What};
 use lineman::app::App;
@@ -61,7 +62,7 @@ fn main() {
         let raw = house.print("raw, each reading a row", empty);
         house.check_in_for(&devices, i64::from(hours) * HOUR.0 - HOUR.0 / 2).await;
         house.print("as it runs: the last hour raw, the rest packed and rolled up", empty);
-        house.roll_up().await;
+        let most = house.roll_up().await;
         let packed = house.print("all packed, and rolled up to minutes, hours and days", empty);
         for (days, name) in [
             (3, "after two days: rolled up to minutes, hours and days"),
@@ -73,6 +74,7 @@ fn main() {
             house.print(name, empty);
         }
         bare(folder.path(), u64::from(many) * 2 * 120 * u64::from(hours));
+        println!("the longest transaction that rolls up: {:.1} ms", most.as_secs_f64() * 1000.0);
         println!("raw beside all packed: {:.1} times the bytes; {} check-ins", raw / packed, house.check_ins);
     });
 }
@@ -134,14 +136,17 @@ impl House {
         }
     }
 
-    /// Rolls up all there is.
-    async fn roll_up(&self) {
+    /// Rolls up all there is; how long the writer was busy with it at most.
+    async fn roll_up(&self) -> Duration {
         self.clock.advance(HOUR + history::LATE);
+        let mut most = Duration::ZERO;
         loop {
+            let began = Instant::now();
             let progress =
                 self.app.store.submit(|tx| history::roll_up(tx, 2_000)).await.expect("it is rolled up");
+            most = most.max(began.elapsed());
             if progress.due(self.clock.now()) > self.clock.now() {
-                return;
+                return most;
             }
         }
     }

@@ -7,11 +7,12 @@ use jiff::tz::TimeZone;
 
 use crate::domain::availability::{Parts, Period, days, percent};
 use crate::domain::history::{Interval, Proofs, Span, as_proven, clipped, merged, timeline, without};
-use crate::domain::ids::{DeviceId, SiteId};
+use crate::domain::ids::SiteId;
 use crate::domain::named;
 use crate::domain::setting::Settings;
 use crate::reports::time;
 use crate::store::filter::{Page, Selection};
+use crate::store::maintenance;
 use crate::store::sites::{self, Site};
 use crate::store::states::{self, Subject};
 use crate::store::{Error, Result, Tx};
@@ -136,15 +137,10 @@ fn places(tx: &Tx, asked: &Asked) -> Result<HashMap<Option<SiteId>, Place>> {
 fn windows(tx: &Tx, subject: &Subject, spans: [&[Span]; 2], interval: Interval) -> Result<Vec<Interval>> {
     let out = |span: &Span| span.state.is_out();
     if spans.iter().any(|spans| spans.iter().any(out)) {
-        Ok(merged(maintenance(tx, subject.id, interval)?))
+        Ok(merged(maintenance::runs_between(tx, subject.id, interval.0, interval.1)?))
     } else {
         Ok(Vec::new())
     }
-}
-
-/// Here is where the windows of `store::maintenance` go in.
-fn maintenance(_tx: &Tx, _device: DeviceId, _interval: Interval) -> Result<Vec<Interval>> {
-    Ok(Vec::new())
 }
 
 fn columns(by: By) -> Vec<Column> {

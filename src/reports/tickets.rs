@@ -3,7 +3,7 @@
 use exports::{Column, Table, Value};
 
 use crate::domain::ticket::Score;
-use crate::reports::{maybe_text, maybe_time, texts, time};
+use crate::reports::{maybe_text, maybe_time, service, texts, time};
 use crate::store::filter::{Page, Selection};
 use crate::store::tickets::{self, Ticket};
 use crate::store::{Result, Tx};
@@ -39,6 +39,9 @@ pub fn record(tx: &Tx, ticket: &Ticket) -> Result<Table> {
         .collect();
     let mut values = row(ticket);
     values.push(Value::List(comments));
+    let (clock_columns, clock_values) = service::values(tx, ticket.id)?;
+    all.extend(clock_columns);
+    values.extend(clock_values);
     let mut table = Table::new("tickets", all);
     table.push(values);
     Ok(table)

@@ -12,7 +12,7 @@ use crate::server::{contact, tickets as desk};
 use crate::store::checks::Nudged;
 use crate::store::devices::Device;
 use crate::store::events::{self, Actor};
-use crate::store::{Result, Tx, WriteTx, checks, devices, outages, states, tickets};
+use crate::store::{Result, Tx, WriteTx, checks, devices, maintenance, outages, states, tickets};
 
 /// Looks at a device anew. Whether the server itself can see is not looked at: a device with nothing else between is
 /// judged in the server's loop, where one look does for all.
@@ -55,7 +55,10 @@ fn look(tx: &WriteTx, known: &Snapshot, id: DeviceId, by: &Actor, eyes: Option<&
         }
     }
     if !devices::set_state(tx, &device, &judged, by)? {
-        return Ok(());
+        return match judged.state {
+            State::Down if eyes.is_some() => maintenance_is_over(tx, id),
+            State::Down | State::Unknown | State::Up | State::Degraded | State::Unreachable => Ok(()),
+        };
     }
     let reason = judged.reason.as_deref().unwrap_or_default();
     tracing::info!(device.id = id.0, device.name = %device.name, from = %device.state, to = %judged.state,
@@ -70,6 +73,14 @@ fn look(tx: &WriteTx, known: &Snapshot, id: DeviceId, by: &Actor, eyes: Option<&
             checks::nudge(tx, Nudged::Neighbours(id), tx.now - retry)
         }
     }
+}
+
+/// A ticket that waited for the end of maintenance is due, where that ended early.
+fn maintenance_is_over(tx: &WriteTx, id: DeviceId) -> Result<()> {
+    if outages::waits_for_ticket(tx, id)? && maintenance::of_device(tx, id)?.is_none() {
+        outages::ticket_due_at_once(tx, id)?;
+    }
+    Ok(())
 }
 
 fn evidence(tx: &Tx, known: &Snapshot, device: &Device) -> Result<Evidence> {

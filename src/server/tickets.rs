@@ -62,7 +62,7 @@ pub fn open(tx: &WriteTx, known: &Snapshot, outage: &Outage, by: &Actor) -> Resu
     }
     if let Some(covered) = maintenance::of_device(tx, device.id)? {
         let until = covered.until.max(tx.now + Millis::from_secs(1));
-        return outages::ticket_due(tx, outage.id, Some(until));
+        return outages::put_ticket_off(tx, outage.id, until);
     }
     let title = format!("{} is down", device.name);
     let own = outage.ticket.map(|id| tickets::of(tx, id)).transpose()?;

@@ -131,6 +131,40 @@ pub fn ticket_due(tx: &WriteTx, id: OutageId, at: Option<Time>) -> Result<()> {
     Ok(())
 }
 
+/// Whether a ticket was put off for an outage of a device because the device was being worked on.
+///
+/// # Errors
+/// The database's.
+pub fn waits_for_ticket(tx: &Tx, device: DeviceId) -> Result<bool> {
+    let put_off = tx.maybe(
+        "SELECT put_off FROM outage WHERE device_id = $1 AND ended_at IS NULL AND source = 'seen' AND ticket_at > $2",
+        args![device.0, tx.now],
+        |row| row.get::<i64>(0),
+    )?;
+    Ok(put_off == Some(1))
+}
+
+/// Puts the ticket of an outage off until then: the device is being worked on.
+///
+/// # Errors
+/// The database's.
+pub fn put_ticket_off(tx: &WriteTx, id: OutageId, until: Time) -> Result<()> {
+    tx.run("UPDATE outage SET ticket_at = $2, put_off = 1 WHERE id = $1", args![id.0, until])?;
+    Ok(())
+}
+
+/// A ticket that was put off is due at once.
+///
+/// # Errors
+/// The database's.
+pub fn ticket_due_at_once(tx: &WriteTx, device: DeviceId) -> Result<()> {
+    tx.run(
+        "UPDATE outage SET ticket_at = $2, put_off = 0 WHERE device_id = $1 AND ended_at IS NULL AND source = 'seen'",
+        args![device.0, tx.now],
+    )?;
+    Ok(())
+}
+
 /// Ties an outage to its ticket.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use crate::domain::rollup::Every;
 use crate::reports::availability::{Asked, By};
 use crate::reports::{self};
 use crate::server::jobs;
-use crate::store::{history, sites};
+use crate::store::{history, maintenance, sites};
 
 const SECOND: Millis = Millis::from_secs(1);
 const HOUR: Millis = Millis::from_secs(3_600);
@@ -167,6 +167,31 @@ async fn late_results_prove_up_and_down_of_what_was_watched() {
             "1 up"
         ]
     );
+}
+
+#[tokio::test]
+async fn maintenance_excuses_an_outage_until_it_ends() {
+    let mut house = House::new().await;
+    let check = house.pinged("ap", &[]).await;
+    house.probed(&[(check, Good)]).await;
+    house.turn(10).await;
+    let (id, from) = (house.find("ap").id, house.now());
+    let new = maintenance::New {
+        subject: maintenance::Subject::Device(id, String::new()),
+        when: maintenance::When::Once(from, from + Millis::from_secs(60)),
+        time_zone: "UTC".to_owned(),
+        note: String::new(),
+    };
+    house.app.store.submit(move |tx| maintenance::add(tx, &new, &Actor::System)).await.unwrap();
+    for _ in 0..100 {
+        house.turn(1).await;
+        house.probed(&[(check, Fail)]).await;
+    }
+    assert_eq!(house.timeline("ap"), ["11 up", "99 down"]);
+    let report = house.availability(Period::Between("-1h".to_owned(), None), By::Device);
+    let row = (0..report.rows.len()).find(|&row| cell(&report, row, "device") == "ap").unwrap();
+    let parts = ["up_ms", "maintenance_ms", "down_ms", "availability"].map(|key| cell(&report, row, key));
+    assert_eq!(parts, ["11000", "59000", "40000", "21.568"]);
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ use crate::store::{Result as Stored, WriteTx};
 
 /// Writes down who was told what; answers first what it was told to answer.
 #[derive(Clone, Default)]
-struct Phone {
-    said: Arc<Mutex<Vec<(String, Message)>>>,
+pub(super) struct Phone {
+    pub(super) said: Arc<Mutex<Vec<(String, Message)>>>,
     refusals: Arc<Mutex<VecDeque<Again>>>,
     dead: Arc<Mutex<Option<String>>>,
 }

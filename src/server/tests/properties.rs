@@ -55,8 +55,16 @@ fn happens() -> impl Strategy<Value = Happens> {
 
 async fn built(network: &Network) -> Scene {
     let mut scene = Scene::new(Restarts::Never).await;
-    for line in ["set ticket.settle 1m", "set flap.quiet 1m", "site s-0", "site s-1", "site s-2", "site s-3"]
-    {
+    for line in [
+        "set ticket.settle 1m",
+        "set flap.quiet 1m",
+        "person ana",
+        "person ben priority:P1,P2",
+        "site s-0",
+        "site s-1",
+        "site s-2",
+        "site s-3",
+    ] {
         scene.line(line).await;
     }
     for (at, (site, parents, agent)) in network.iter().enumerate() {

@@ -10,8 +10,14 @@ use std::path::Path;
 
 use agent::report::Outcome;
 
+use super::notify::Phone;
 use super::*;
-use crate::store::sites;
+use crate::domain::notify::channel::{Channel, Command};
+use crate::domain::notify::rule::Rule;
+use crate::server::notify::outbox::Outbox;
+use crate::store::notify::entries::{self, Destination};
+use crate::store::notify::{looks, outbox};
+use crate::store::{maintenance, sites};
 
 /// A network, and the server that watches it.
 pub(super) struct Scene {
@@ -31,6 +37,10 @@ pub(super) struct Scene {
     /// When each check last ran, and how often somebody had wanted it by then.
     ran: BTreeMap<i64, (Time, u64)>,
     restarts: Restarts,
+    phone: Phone,
+    outbox: Outbox<Phone>,
+    /// What was said to people since the story last asked.
+    said: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +73,8 @@ impl Scene {
             house.app.store.submit(move |tx| settings::set(tx, key, value, &by)).await.unwrap();
         }
         house.app.refresh().unwrap();
+        let phone = Phone::default();
+        let outbox = Outbox::new(house.app.clone(), phone.clone()).await.unwrap();
         let began = house.now();
         Scene {
             house,
@@ -75,6 +87,9 @@ impl Scene {
             began,
             ran: BTreeMap::new(),
             restarts,
+            phone,
+            outbox,
+            said: Vec::new(),
         }
     }
 
@@ -122,6 +137,20 @@ impl Scene {
             self.devices.get_mut(&name).unwrap().agent = Some(agent);
         }
         tick::settle(&self.house.app).await.unwrap();
+        while self.outbox.start_due().await.unwrap() > 0 {
+            while self.outbox.one_ended().await {}
+            tick::settle(&self.house.app).await.unwrap();
+        }
+        let said = self.phone.said.lock().unwrap().drain(..).collect::<Vec<_>>();
+        self.said.extend(
+            said.into_iter().map(|(who, message)| format!("{who} {} {}", message.news, message.title)),
+        );
+    }
+
+    /// The server is stopped, and started again.
+    async fn restart(&mut self) {
+        self.house = self.house.restarted().await;
+        self.outbox = Outbox::new(self.house.app.clone(), self.phone.clone()).await.unwrap();
     }
 
     fn calls(&self, name: &str) -> bool {
@@ -149,7 +178,16 @@ impl Scene {
     }
 
     /// Whoever was told that something broke was told that it is mended.
-    pub(super) fn owes_nobody(&self) {}
+    pub(super) fn owes_nobody(&self) {
+        let store = &self.house.app.store;
+        for entry in store.read(|tx| entries::list(tx, &Selection::all(), &Page::default())).unwrap() {
+            let owed = store.read(|tx| looks::owed(tx, entry.id)).unwrap();
+            assert_eq!(owed, [], "{} is owed", entry.name);
+        }
+        let state = outbox::State::Waiting;
+        let waiting = store.read(|tx| outbox::list(tx, &Selection::all(), &Page::default())).unwrap();
+        assert!(waiting.iter().all(|delivery| delivery.state != state), "{waiting:?}");
+    }
 
     async fn until(&mut self, at: Time) {
         while self.house.now() < at {
@@ -164,7 +202,7 @@ impl Scene {
             Some(at) => {
                 self.until(self.began + at).await;
                 if self.restarts == Restarts::BeforeEachLine {
-                    self.house = self.house.restarted().await;
+                    self.restart().await;
                 }
                 self.tell(words[1], &words[2..]).await;
             }
@@ -185,6 +223,14 @@ impl Scene {
                 self.house.app.refresh().unwrap();
             }
             "device" => self.add(words[1], &words[2..]).await,
+            "person" => {
+                let channel =
+                    Channel::Command(Command { program: format!("/{}", words[1]), args: Vec::new() });
+                let rule = Rule { when: words[2..].join(" "), ..Rule::everything() };
+                let (name, destination) = (words[1].to_owned(), Destination::Channel(Box::new(channel)));
+                let new = entries::New { name, destination, rule };
+                self.house.app.store.submit(move |tx| entries::add(tx, &new, &by)).await.unwrap();
+            }
             other => panic!("{}: nothing is set by '{other}'", self.place),
         }
     }
@@ -231,7 +277,7 @@ impl Scene {
                 let until = self.began + clock(words[2]).unwrap();
                 self.swinging.insert(words[0].to_owned(), (words[1].parse().unwrap(), until));
             }
-            "restart" => self.house = self.house.restarted().await,
+            "restart" => self.restart().await,
             "comment" => {
                 let id = self.ticket_of(words[0]).expect("it has a ticket").id;
                 let (text, by) = (words[1..].join(" "), Actor::Person("ana".to_owned()));
@@ -245,6 +291,14 @@ impl Scene {
                     .await
                     .unwrap();
             }
+            "maintain" => self.maintain(words[0], clock(words[1]).unwrap()).await,
+            "told" => {
+                let wanted = words.join(" ");
+                let at = self.said.iter().position(|said| said.starts_with(&wanted));
+                assert!(at.is_some(), "{}: of {:#?}", self.place, self.said);
+                self.said.remove(at.unwrap());
+            }
+            "told-nothing" => assert!(self.said.is_empty(), "{}: {:#?}", self.place, self.said),
             "state" => self.sees_state(words[0], words[1]),
             "states" => {
                 for name in self.devices.keys().filter(|name| matches(name, words[0])) {
@@ -264,6 +318,18 @@ impl Scene {
             "steady" => assert!(self.house.find(words[0]).flapping_since.is_none(), "{}", self.place),
             other => panic!("{}: nobody knows how to '{other}'", self.place),
         }
+    }
+
+    async fn maintain(&self, name: &str, until: Millis) {
+        let (device, until) = (self.house.find(name), self.began + until);
+        let new = maintenance::New {
+            subject: maintenance::Subject::Device(device.id, device.name),
+            when: maintenance::When::Once(self.house.now(), until),
+            time_zone: "UTC".to_owned(),
+            note: String::new(),
+        };
+        self.house.app.store.submit(move |tx| maintenance::add(tx, &new, &Actor::System)).await.unwrap();
+        tick::settle(&self.house.app).await.unwrap();
     }
 
     fn sees_count(&self, what: &str, seen: usize, wanted: &str) {

@@ -35,7 +35,9 @@ CREATE TABLE blind (
 CREATE UNIQUE INDEX blind_open ON blind ((ended_at IS NULL)) WHERE ended_at IS NULL;
 
 -- retracted_at: when it turned out that the server itself could not see, so that nothing is known of the device.
+-- put_off: its ticket waits for the end of maintenance.
 ALTER TABLE outage ADD COLUMN retracted_at INTEGER;
+ALTER TABLE outage ADD COLUMN put_off INTEGER NOT NULL DEFAULT 0 CHECK (put_off IN (0, 1));
 
 -- pinned: the priority a person wants, whatever the score. began_at: the true start of the trouble. aging_since: since when
 -- nobody acknowledged it. waiting_until: when it is worked on again by itself.
