@@ -5,6 +5,7 @@ device b-{1..8} at s-{}
 device c-{1..8} at s-{}
 device d-{1..8} at s-{}
 device e-{1..8} at s-{} agent
+person ana
 0:30 states * up
 0:33 break line
 1:40 states * unknown
@@ -21,5 +22,9 @@ device e-{1..8} at s-{} agent
 4:50 outage a-3 3:01
 4:50 tickets 1
 4:50 event monitor.blind 1
+4:50 told ana broke
+4:50 told ana mended
+4:50 told ana broke P3 a-3 is down
+4:50 told-nothing
 5:00 mend a-3
 12:00 unfinished 0

@@ -222,6 +222,12 @@ impl Scene {
                 self.house.app.store.submit(move |tx| settings::set(tx, &key, &value, &by)).await.unwrap();
                 self.house.app.refresh().unwrap();
             }
+            "start" => {
+                let at = crate::domain::when::time(words[1], self.began, &jiff::tz::TimeZone::UTC).unwrap();
+                self.house.clock.set(at);
+                self.began = at;
+                self.restart().await;
+            }
             "device" => self.add(words[1], &words[2..]).await,
             "person" => {
                 let channel =
