@@ -13,6 +13,9 @@ use crate::domain::ids::{CheckId, DeviceId};
 use crate::store::checks::Known;
 use crate::store::{Result, WriteTx, checks, states};
 
+/// No agent keeps anything for longer: what is said to be older proves nothing.
+const OLDEST: Millis = Millis::from_secs(366 * 86_400);
+
 /// What the late records of one call prove. A call that has one is a backlog: then its newest records, which are live, are
 /// proofs as well, so that there is no hole between what was proven and what is seen again.
 #[derive(Debug, Default)]
@@ -38,7 +41,7 @@ impl Late {
         at: Time,
     ) -> Result<()> {
         self.is_backlog |= !is_live(at, tx.now, settings.every);
-        if !self.is_backlog {
+        if !self.is_backlog || tx.now.since(at) > OLDEST {
             return Ok(());
         }
         match &record.what {

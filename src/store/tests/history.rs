@@ -6,13 +6,15 @@ use schedules::{Clock, Millis, Time};
 
 use crate::domain::check::Kind;
 use crate::domain::device::State;
+use crate::domain::event::{About, Kind as Happened};
 use crate::domain::history::{Gather, Proven, Source};
 use crate::domain::ids::{CheckId, DeviceId};
 use crate::domain::rollup::{Kept, Level, Rollups, Sample};
 use crate::store::checks::{Measured, Reading};
 use crate::store::events::Actor;
 use crate::store::history::Progress;
-use crate::store::{Mode, Result, Store, WriteTx, args, checks, devices, history, states};
+use crate::store::migrate::MIGRATIONS;
+use crate::store::{Mode, Result, Store, WriteTx, args, checks, devices, events, history, states};
 
 const START: i64 = 1_795_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -225,6 +227,28 @@ fn a_pack_that_is_damaged_is_told_and_not_read() {
     put.unwrap();
     let error = home.store.read(|tx| history::samples(tx, home.check, (Time(0), Time(1)))).unwrap_err();
     assert!(error.to_string().contains("damaged"), "{error}");
+}
+
+#[test]
+fn absences_that_were_told_before_there_was_a_table_for_them_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lineman.db");
+    let clock = Clock::manual(Time(START));
+    let (older, newer) = (&MIGRATIONS[..4], &MIGRATIONS[..5]);
+    let store = Store::open_with(&path, clock.clone(), Mode::Create, older).unwrap();
+    let told = store.write(|tx| {
+        let by = Actor::System;
+        for (from, to) in [(10, 20), (30, 30), (40, 35), (100, 150)] {
+            let body = serde_json::json!({"from": from, "to": to});
+            events::record(tx, &by, Happened::MonitorAway, About::default(), &body)?;
+        }
+        events::record(tx, &by, Happened::ServerStarted, About::default(), &serde_json::json!({}))
+    });
+    told.unwrap();
+    store.close();
+    let store = Store::open_with(&path, clock, Mode::Existing, newer).unwrap();
+    let all = store.read(|tx| states::unmeasured(tx, Time(0), Time(1000))).unwrap();
+    assert_eq!(all, [(Time(10), Time(20)), (Time(100), Time(150))]);
 }
 
 #[test]
