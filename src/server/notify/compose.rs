@@ -45,7 +45,10 @@ pub fn enqueue(tx: &WriteTx, to: &Entry, items: &[Item]) -> Result<()> {
     items.sort_by_key(|item| (item.news, item.look.priority));
     let Destination::Channel(channel) = &to.destination else { return Ok(()) };
     let at_once = if groups(channel.kind()) { items.len() } else { 1 };
-    let messages = items.chunks(at_once.max(1)).map(|group| message(tx, to, group));
+    let about = |group: &[&Item]| group.iter().map(|item| item.look.incident.clone()).collect();
+    let messages = items
+        .chunks(at_once.max(1))
+        .map(|group| Ok(outbox::New { message: message(tx, to, group)?, about: about(group) }));
     outbox::add(tx, to.id, &messages.collect::<Result<Vec<_>>>()?)
 }
 
@@ -70,12 +73,13 @@ fn message(tx: &Tx, to: &Entry, group: &[&Item]) -> Result<Message> {
     let shown =
         group.iter().take(MAX_LINES).map(|item| describe(tx, to, item)).collect::<Result<Vec<_>>>()?;
     let told: Vec<Told> = shown.iter().map(|one| one.told.clone()).collect();
-    let (title, text) = words::several(&told, group.len());
+    let news: Vec<News> = group.iter().map(|item| item.news).collect();
+    let (title, text) = words::several(&told, &news);
     let (incident, at) = match (shown.as_slice(), group) {
         ([one], [item]) => (item.look.incident.clone(), one.at),
         _ => (format!("lineman-group-{key}"), shown.iter().map(|one| one.at).max().unwrap_or(tx.now)),
     };
-    let news = group.iter().map(|item| item.news).min().unwrap_or(News::Note);
+    let news = news.into_iter().min().unwrap_or(News::Note);
     let lasting = group.iter().filter(|item| item.news == news);
     let priority = lasting.filter_map(|item| item.look.priority).min();
     let mut body = json!({"key": key, "incident": incident, "news": news.as_str(), "title": title, "text": text,
