@@ -13,3 +13,4 @@ mod notify;
 mod notify_channels;
 mod serve;
 mod tickets;
+mod upgrade;

@@ -1,0 +1,44 @@
+//! A database of every version that was released still opens, with all that was in it.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::harness::{World, sqlite};
+
+/// Makes the database of a version from what was in it.
+fn restore(world: &World, version: u32) {
+    let dump = format!("{}/tests/fixtures/database-{version:04}.sql", env!("CARGO_MANIFEST_DIR"));
+    fs::create_dir_all(world.database().parent().expect("a folder")).expect("the folder");
+    let restored = Command::new("sqlite3")
+        .arg(world.database())
+        .stdin(Stdio::from(fs::File::open(dump).expect("the dump")))
+        .status()
+        .expect("sqlite3");
+    assert!(restored.success());
+    sqlite(
+        &world.database(),
+        &format!("PRAGMA application_id = 1819176302; PRAGMA user_version = {version}"),
+    );
+}
+
+#[test]
+fn a_database_of_the_first_version_opens_with_all_that_was_in_it() {
+    let world = World::turned();
+    restore(&world, 1);
+    let devices = world.json(&["device", "list", "--json", "name,state,parents,tags"]);
+    let of = |name: &str| {
+        devices.as_array().expect("a list").iter().find(|device| device["name"] == name).cloned().expect(name)
+    };
+    assert_eq!((&of("box")["state"], &of("ap")["parents"][0]), (&"down".into(), &"box".into()));
+    let ticket = world.json(&["ticket", "show", "1"]);
+    assert_eq!((&ticket["state"], &ticket["title"]), (&"open".into(), &"box is down".into()));
+    let outage = world.json(&["outage", "list"]);
+    assert_eq!(ticket["began_at"], outage[0]["started_at"], "its trouble began with its outage");
+    let told = sqlite(&world.database(), "SELECT count(*) FROM event WHERE kind = 'device.state'");
+    let kept = sqlite(&world.database(), "SELECT count(*) FROM state_change");
+    assert_eq!(told, kept, "what happened before is history");
+    let server = world.serve();
+    world.ok(&["ticket", "acknowledge", "1"]);
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(sqlite(&world.database(), "PRAGMA integrity_check"), "ok");
+}
