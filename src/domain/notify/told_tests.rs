@@ -131,7 +131,7 @@ proptest! {
         let (mut broke, mut mended) = (0, 0);
         let over = (seen(Standing::Over), Wish { fits: Fits::No, paused: Paused::Yes, ..wish() }, 0);
         for (seen, wish, passed) in looks.into_iter().chain([over, over]) {
-            now = now + Millis(passed);
+            now += Millis(passed);
             if let Say::Tell(news) = decide(last.as_ref(), &seen, &wish, now) {
                 match news {
                     News::Broke => {
