@@ -27,12 +27,12 @@ pub enum ChannelOptions {
     Email(EmailOptions),
     /// An HTTP POST with JSON, signed, or with a body of your own
     #[command(
-        after_help = "Example:\n  lineman notify add bus webhook --url https://bus.example.org/alarms --secret-env BUS_SECRET\n  lineman notify add bus webhook --url https://bus.example.org/alarms --template-file body.json\n\nThe body is {key, incident, news, title, text, priority, at, ticket, device, site, events}. With a secret there are\nX-Lineman-Signature: sha256=HMAC-SHA256(body), X-Lineman-Timestamp, and X-Lineman-Timed-Signature:\nsha256=HMAC-SHA256(timestamp + '.' + body). Idempotency-Key is the same for each try of one delivery.\nA template is Jinja: {\"text\": {{ title|tojson }}, \"urgent\": {{ (priority == 'P1')|tojson }}}"
+        after_help = "Example:\n  lineman notify add bus webhook --url https://bus.example.org/alarms --secret-env BUS_SECRET\n  lineman notify add bus webhook --url https://bus.example.org/alarms --template-file body.json\n\nThe body is {key, incident, news, title, text, priority, at, ticket, device, site, events}.\nIdempotency-Key is the same for each try of one delivery. With a secret there are\n  X-Lineman-Signature: sha256=HMAC-SHA256(body)\n  X-Lineman-Timestamp: seconds since 1970\n  X-Lineman-Timed-Signature: sha256=HMAC-SHA256(timestamp + '.' + body)\nA template is Jinja: {\"text\": {{ title|tojson }}, \"urgent\": {{ (priority == 'P1')|tojson }}}"
     )]
     Webhook(WebhookOptions),
     /// A topic of an ntfy server, for telephones
     #[command(
-        after_help = "Example:\n  lineman notify add phone ntfy --topic noc-7f3a9c --server https://ntfy.example.org --token-file /root/ntfy-token"
+        after_help = "Example:\n  lineman notify add phone ntfy --topic noc-7f3a9c\n  lineman notify add phone ntfy --topic noc --server https://ntfy.example.org --token-env NTFY"
     )]
     Ntfy(NtfyOptions),
     /// A channel in Slack, by an incoming webhook
@@ -455,6 +455,8 @@ mod tests {
             (vec!["matrix", "--server", "https://m.example.org", "--room", "!a:example.org", "--token-file", &secret],
              json!({"kind": "matrix", "server": "https://m.example.org", "token": hidden, "room": "!a:example.org"})),
             (vec!["command", "/bin/true", "-x", "--", "y"], json!({"kind": "command", "program": "/bin/true", "args": ["-x", "--", "y"]})),
+            (vec!["command", "/bin/true", "--", "-h", "y"], json!({"kind": "command", "program": "/bin/true", "args": ["-h", "y"]})),
+            (vec!["command", "/bin/true"], json!({"kind": "command", "program": "/bin/true"})),
         ] {
             let made = channel(&args).unwrap_or_else(|e| panic!("{args:?}: {e}"));
             assert_eq!(made.shown(), shown, "{args:?}");
@@ -474,7 +476,7 @@ mod tests {
             (vec!["slack", "--url-file", "/dev/zero"], "is over 131072 bytes"),
             (vec!["webhook"], "hint: give --url, --url-file or --url-env"),
             (vec!["webhook", "--url", "https://ana:pw@example.org/"], "--url-file"),
-            (vec!["webhook", "--url", "https://example.org/?token=x"], "--url-file"),
+            (vec!["webhook", "--url", "https://example.org/?token=geheim"], "--url-file"),
             (vec!["webhook", "--url", "ftp://example.org/"], "url: it must begin with https:// or http://"),
             (vec!["command", "true"], "program: 'true' is no whole path"),
             (vec!["ntfy", "--topic", "a b"], "topic: 'a b'"),

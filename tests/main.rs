@@ -8,4 +8,5 @@ mod house;
 mod lists;
 mod main_job;
 mod notify;
+mod notify_channels;
 mod serve;

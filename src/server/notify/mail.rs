@@ -64,7 +64,7 @@ fn compose(email: &Email, message: &Message) -> Result<Letter, Trouble> {
         letter = letter.raw_header(plain("Importance", "high"));
     }
     let text: String = message.text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
-    let text = format!("{}\n", text::shorten(text.trim_end(), MAX_TEXT));
+    let text = text::shorten(text.trim_end(), MAX_TEXT);
     let made = letter.header(ContentType::TEXT_PLAIN).body(text);
     made.map_err(|e| Trouble::never("write the mail").said(e))
 }
@@ -128,8 +128,8 @@ async fn hand_over(server: &mut AsyncSmtpConnection, host: &str, letter: &Letter
             }
         }
     }
-    if let (0, Some(trouble)) = (taken, trouble.take()) {
-        return Err(trouble);
+    if taken == 0 {
+        return Err(trouble.unwrap_or_else(|| Trouble::never("nobody gets it")));
     }
     server.command(Data).await.map_err(refused)?;
     let response = server.message(&letter.formatted()).await.map_err(refused)?;

@@ -149,13 +149,16 @@ fn tidy(secrets: &[String], what: &str, said: &str) -> String {
     text::cut_bytes(&text::one_line(&joined), MAX_WHY).to_owned()
 }
 
-/// An error with its causes.
+/// An error with its causes, those that it does not name itself.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut all = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        all.push_str(": ");
-        all.push_str(&inner.to_string());
+        let words = inner.to_string();
+        if !all.contains(&words) {
+            all.push_str(": ");
+            all.push_str(&words);
+        }
         cause = inner.source();
     }
     all

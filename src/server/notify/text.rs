@@ -2,7 +2,11 @@
 
 /// At most `most` bytes, cut at a character.
 pub fn cut_bytes(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// At most `most` bytes, and a sign where something is missing.

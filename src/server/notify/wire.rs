@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 
 use super::{Again, Trouble};
 
-/// The most that a mail server may say in one connection, in bytes: lettre would read a line without an end for ever.
-const MAX_ANSWERS: usize = 64 * 1024;
+/// The most that a mail server may say in one connection, in bytes: lettre would read a line without an end for ever,
+/// and reads a reply anew with each line of it.
+const MAX_ANSWERS: usize = 16 * 1024;
 /// What stands for the greeting of a server that gave it before the connection was encrypted.
 const GREETED: &[u8] = b"220 encrypted\r\n";
 

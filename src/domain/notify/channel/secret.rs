@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::{Channel, HIDDEN, url};
 
+/// A header that is shorter than this is no secret but a number or a switch, in bytes.
+const SHORTEST: usize = 6;
+
 /// A text that is not shown. It serializes plainly: for the store alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -86,8 +89,9 @@ pub fn secrets(channel: &Channel) -> Vec<String> {
             vec![password.to_owned(), STANDARD.encode(password), login]
         }
         Channel::Webhook(webhook) => {
-            let given = webhook.secret.iter().chain(webhook.headers.values()).flat_map(plain);
-            let words = webhook.headers.values().flat_map(|value| words(value.reveal()));
+            let headers = || webhook.headers.values().filter(|value| value.reveal().len() >= SHORTEST);
+            let given = webhook.secret.iter().chain(headers()).flat_map(plain);
+            let words = headers().flat_map(|value| words(value.reveal()));
             given.chain(words).chain(webhook.url.secrets()).collect()
         }
         Channel::Ntfy(ntfy) => ntfy.token.iter().flat_map(plain).chain(ntfy.server.secrets()).collect(),

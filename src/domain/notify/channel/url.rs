@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::HIDDEN;
 
+/// What is shorter than this behind a `?` is no secret but a number or a switch, in bytes.
+const SHORTEST_IN_QUERY: usize = 6;
+
 /// A URL. A user and a password in it, and what stands behind `?`, are not shown. It serializes plainly: for the
 /// store alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,11 +63,9 @@ impl Url {
             all.push(plain);
         }
         if let Some((_, query)) = self.0.split_once(['?', '#']) {
-            all.push(query.to_owned());
-            for value in query.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value) {
-                all.push(value.to_owned());
-                all.push(decoded(value));
-            }
+            let values = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value);
+            let long = [query].into_iter().chain(values).filter(|text| text.len() >= SHORTEST_IN_QUERY);
+            all.extend(long.flat_map(|text| [text.to_owned(), decoded(text)]));
         }
         all
     }
