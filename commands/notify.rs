@@ -33,7 +33,7 @@ pub enum NotifyVerb {
     #[command(
         after_help = "Example:\n  lineman notify add ana email --to ana@example.org --from lineman@example.org --host mail.example.org\n  lineman notify add pager ntfy --topic noc-7f3a --when 'priority:P1,P2' --quiet 22:00-07:00 --tz Europe/Berlin\n  lineman notify add boss ntfy --topic boss-91c2 --when priority:P1 --after 15m\n  lineman notify add duty rota --member ana --member ben --from '2026-11-23 09:00' --every 7d --tz Europe/Berlin"
     )]
-    Add(AddOptions),
+    Add(Box<AddOptions>),
     /// List who is told what
     #[command(after_help = "Example:\n  lineman notify list\n  lineman notify list kind:email -o json")]
     List(Wanted),
@@ -44,7 +44,7 @@ pub enum NotifyVerb {
     #[command(
         after_help = "Example:\n  lineman notify edit ana --when 'site:north' --quiet never\n  lineman notify edit ana email --to ana@example.net --from lineman@example.org --host mail.example.org"
     )]
-    Edit(EditOptions),
+    Edit(Box<EditOptions>),
     /// Tell one nothing new until it is resumed; what it was told is still mended
     #[command(after_help = "Example:\n  lineman notify pause ana")]
     Pause(Named),
@@ -264,12 +264,12 @@ impl NotifyVerb {
     /// Does it.
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
         match self {
-            NotifyVerb::Add(options) => add(options, context),
+            NotifyVerb::Add(options) => add(*options, context),
             NotifyVerb::List(wanted) => list(&wanted, context),
             NotifyVerb::Show(Named { name }) => {
                 context.ask(|tx| Ok(Output::Record(reports::notify::record(tx, &entries::get(tx, &name)?)?)))
             }
-            NotifyVerb::Edit(options) => edit(options, context),
+            NotifyVerb::Edit(options) => edit(*options, context),
             NotifyVerb::Pause(named) => pause(named, Some(()), context),
             NotifyVerb::Resume(named) => pause(named, None, context),
             NotifyVerb::Remove(Named { name }) => context.change(move |tx, by| {

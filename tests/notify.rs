@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -37,47 +39,84 @@ fn caller() -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).build().new_agent()
 }
 
-/// Takes mails, and refuses the first with 451. What it took, each as a whole.
-fn mail_server(port: u16, refused: Arc<AtomicUsize>, mails: Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free again");
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            drop(mail_session(stream, &refused, &mails));
-        }
-    });
+/// A mail server that is killed when it goes out of sight.
+struct MailServer {
+    child: Child,
+    port: u16,
 }
 
-fn mail_session(stream: TcpStream, refused: &AtomicUsize, mails: &Mutex<Vec<String>>) -> std::io::Result<()> {
+impl MailServer {
+    /// Starts one that keeps its mails in `folder`.
+    fn start(folder: &Path) -> MailServer {
+        std::fs::create_dir(folder).expect("a folder");
+        let mut child = Command::new("/usr/bin/python3")
+            .args(["-c", include_str!("harness/smtp.py"), "plain"])
+            .arg(folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 runs");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("its output is piped");
+        BufReader::new(out).read_line(&mut line).expect("it prints its port");
+        let port = line.trim().parse().expect("it prints its port: python3-aiosmtpd is installed");
+        MailServer { child, port }
+    }
+}
+
+impl Drop for MailServer {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Listens at `front`: refuses the first mail with 451, and hands all others on to the server at `behind`. How many came.
+fn refuse_once(front: u16, behind: u16) -> Arc<AtomicUsize> {
+    let listener = TcpListener::bind(("127.0.0.1", front)).expect("the port is free again");
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            match counted.fetch_add(1, Ordering::SeqCst) {
+                0 => drop(refuse(stream)),
+                _ => drop(hand_on(&stream, behind)),
+            }
+        }
+    });
+    count
+}
+
+fn refuse(stream: TcpStream) -> std::io::Result<()> {
     let mut out = stream.try_clone()?;
-    let mut lines = BufReader::new(stream).lines();
     out.write_all(b"220 mail.example.org ESMTP\r\n")?;
-    while let Some(line) = lines.next().transpose()? {
-        let verb = line.split([' ', ':']).next().unwrap_or_default().to_uppercase();
-        let answer = match verb.as_str() {
-            "MAIL" if refused.fetch_add(1, Ordering::SeqCst) == 0 => "451 4.3.0 try again later",
-            "DATA" => {
-                out.write_all(b"354 go on\r\n")?;
-                let mut mail = String::new();
-                for line in lines.by_ref() {
-                    let line = line?;
-                    if line == "." {
-                        break;
-                    }
-                    mail.push_str(&line);
-                    mail.push('\n');
-                }
-                mails.lock().expect("nobody panicked").push(mail);
-                "250 2.0.0 taken"
-            }
-            "QUIT" => {
-                out.write_all(b"221 bye\r\n")?;
-                return Ok(());
-            }
-            _ => "250 ok",
-        };
+    for line in BufReader::new(stream).lines() {
+        let line = line?.to_uppercase();
+        let answer = if line.starts_with("MAIL") { "451 4.3.0 try again later" } else { "250 ok" };
         out.write_all(format!("{answer}\r\n").as_bytes())?;
+        if line.starts_with("QUIT") {
+            return Ok(());
+        }
     }
     Ok(())
+}
+
+fn hand_on(stream: &TcpStream, port: u16) -> std::io::Result<()> {
+    let server = TcpStream::connect(("127.0.0.1", port))?;
+    let (mut there, mut from) = (server.try_clone()?, stream.try_clone()?);
+    thread::spawn(move || {
+        drop(std::io::copy(&mut from, &mut there));
+        there.shutdown(Shutdown::Write)
+    });
+    std::io::copy(&mut &server, &mut &*stream)?;
+    stream.shutdown(Shutdown::Both)
+}
+
+/// The mails in a folder, in the order in which they came.
+fn mails_in(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).expect("a folder").flatten().map(|file| file.path());
+    let mut mails: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "eml")).collect();
+    mails.sort();
+    mails.iter().map(|path| std::fs::read_to_string(path).expect("a mail")).collect()
 }
 
 #[test]
@@ -126,21 +165,22 @@ fn a_mail_server_that_is_down_and_then_refuses_gets_each_mail_once() {
     assert!(waiting[0]["attempts"].as_i64() >= Some(3), "{waiting:?}");
     assert!(waiting[0]["error"].as_str().is_some_and(|why| why.contains("refused")), "{waiting:?}");
 
-    let (refused, mails) = (Arc::new(AtomicUsize::new(0)), Arc::default());
-    mail_server(port, Arc::clone(&refused), Arc::clone(&mails));
+    let folder = world.path("mails");
+    let mail_server = MailServer::start(&folder);
+    let came = refuse_once(port, mail_server.port);
     world.turn_until("the mails to be taken", 1_800_000, || outbox("state:waiting").is_empty());
     for path in &paths {
         call(path, "");
         world.turn(60_000);
     }
     world.turn_until("the mails of the end to be taken", 1_800_000, || outbox("state:sent").len() == 6);
-    let mails = mails.lock().expect("nobody panicked");
+    let mails = mails_in(&folder);
     assert_eq!(mails.len(), 6);
     for delivery in outbox("") {
         let key = delivery["key"].as_str().expect("a key");
         assert_eq!(mails.iter().filter(|mail| mail.contains(key)).count(), 1, "{delivery}: {mails:?}");
     }
-    assert_eq!(refused.load(Ordering::SeqCst), 7, "six were taken and one refused");
+    assert_eq!(came.load(Ordering::SeqCst), 7, "six were taken and one refused");
     let order: Vec<bool> = mails.iter().map(|mail| mail.contains("mended")).collect();
     assert_eq!(order, [false, false, false, true, true, true]);
     assert_eq!(world.json(&["notify", "show", "ana"])["owed"], Value::Array(vec![]));
