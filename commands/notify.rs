@@ -291,8 +291,8 @@ impl NotifyVerb {
                 let (selection, page) = wanted.read(outbox::QUERY, outbox::TEXT, tx.now)?;
                 Ok(Output::Table(reports::notify::deliveries(tx, &selection, &page)?))
             }),
-            NotifyVerb::Retry { delivery } => context.change(move |tx, _| {
-                outbox::retry(tx, &outbox::get(tx, &delivery)?)?;
+            NotifyVerb::Retry { delivery } => context.change(move |tx, by| {
+                outbox::retry(tx, &outbox::get(tx, &delivery)?, by)?;
                 let delivery = outbox::get(tx, &delivery)?;
                 Ok(Output::Changed(reports::notify::delivery(&delivery), String::new()))
             }),

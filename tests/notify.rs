@@ -187,6 +187,57 @@ fn a_mail_server_that_is_down_and_then_refuses_gets_each_mail_once() {
     assert_eq!(server.stop(), Some(0));
 }
 
+#[test]
+fn what_people_read_of_who_is_told_stays_as_it_is_and_no_secret_is_in_it() {
+    let world = World::turned();
+    let secret = "geheim-wort-17";
+    std::fs::write(world.path("secret"), secret).expect("a file");
+    let file = world.path("secret");
+    let file = file.to_str().expect("a path");
+    let mut said = String::new();
+    for line in [
+        &["add", "bus", "webhook", "--url", "http://127.0.0.1:9/alarms", "--secret-file", file][..],
+        &["add", "ana", "command", "/bin/true"],
+        &["add", "ben", "command", "/bin/false"],
+        &["add", "boss", "command", "/bin/true", "--never-by-itself"],
+        &["list"],
+    ] {
+        let mut args = vec!["notify"];
+        args.extend(line);
+        said.push_str(&world.ok(&args));
+    }
+    world.ok(&["notify", "edit", "bus", "--when", "priority:P1,P2 site:north", "--after", "15m"]);
+    world.ok(&["notify", "edit", "bus", "--quiet", "22:00-07:00", "--tz", "Europe/Berlin"]);
+    let duty =
+        ["rota", "--member", "ana", "--member", "ben", "--from", "2026-11-23 09:00", "--tz", "Europe/Berlin"];
+    said.push_str(&world.ok(&[&["notify", "add", "duty"], &duty[..]].concat()));
+    let swap = ["--who", "boss", "--from", "2026-11-24 09:00", "--until", "2026-11-25 09:00"];
+    world.ok(&[&["notify", "rota-swap", "duty"], &swap[..]].concat());
+    said.push_str(&world.ok(&["notify", "show", "bus"]));
+    said.push_str(&world.ok(&["notify", "show", "duty"]));
+    said.push_str(&world.ok(&["notify", "test", "ana"]));
+    said.push_str(&world.fails(1, &["notify", "test", "bus"]));
+    said.push_str(&world.fails(6, &["notify", "remove", "ana"]));
+    said.push_str(&world.fails(2, &["notify", "edit", "bus", "--when", "prio:P1"]));
+    said.push_str(&world.fails(2, &["notify", "add", "x", "rota", "--member", "duty", "--from", "now"]));
+    said.push_str(&world.fails(3, &["notify", "retry", "7"]));
+    insta::assert_snapshot!("notify", said);
+    for args in [
+        &["notify", "list", "-o", "json"][..],
+        &["event", "list", "-o", "json"],
+        &["export", "notifications", "-o", "json"],
+        &["export", "deliveries", "-o", "json"],
+    ] {
+        said.push_str(&world.ok(args));
+    }
+    assert!(!said.contains(secret), "{said}");
+    assert!(
+        sqlite(&world.database(), "SELECT channel FROM notify_entry WHERE name = 'bus'").contains(secret)
+    );
+    world.ok(&["notify", "remove", "duty"]);
+    world.ok(&["notify", "remove", "ana"]);
+}
+
 /// What a receiver of webhooks was told.
 #[derive(Default)]
 struct Heard {

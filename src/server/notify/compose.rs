@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use schedules::Time;
 use serde_json::{Value, json};
 
-use crate::domain::ids::{EventId, TicketId};
+use crate::domain::ids::TicketId;
 use crate::domain::notify::channel::Kind;
 use crate::domain::notify::group::MAX_LINES;
 use crate::domain::notify::rule::{self, Stir};
@@ -22,6 +22,10 @@ use crate::store::{Error, Result, Tx, WriteTx, sites};
 
 /// The most events of a ticket that a message carries.
 const MAX_EVENTS: u32 = 20;
+/// The most devices out of reach that its JSON names.
+const MAX_AFFECTED: usize = 100;
+/// The longest body of an event in it, in bytes.
+const MAX_BODY: usize = 2_000;
 
 /// Something that is told of.
 #[derive(Clone, Debug)]
@@ -157,9 +161,6 @@ fn of_ticket(tx: &Tx, to: &Entry, item: &Item, id: TicketId) -> Result<Shown> {
         Some(from) => looks::news_of(tx, id, from, MAX_EVENTS)?,
         None => Vec::new(),
     };
-    let table = reports::tickets::record(tx, &ticket)?;
-    let json = table.rows().next().map(serde_json::to_value).transpose();
-    let json = json.map_err(|e| Error::Other(format!("write a ticket as JSON: {e}")))?.unwrap_or_default();
     let (ending, until) = ending(&ticket, item.news, outage.as_ref());
     let since = outage.as_ref().map(|o| o.started_at).or(ticket.began_at).unwrap_or(ticket.opened_at);
     let told = Told {
@@ -182,7 +183,23 @@ fn of_ticket(tx: &Tx, to: &Entry, item: &Item, id: TicketId) -> Result<Shown> {
         News::Changed | News::Mended | News::Note => events.last().map_or(tx.now, |event| event.at),
     };
     let events = events.iter().map(event_json).collect();
-    Ok(Shown { told, at, incident: item.look.incident.clone(), ticket: json, events })
+    Ok(Shown { told, at, incident: item.look.incident.clone(), ticket: ticket_json(tx, &ticket)?, events })
+}
+
+/// A ticket as `ticket show --json` has it, but for what is written on it and what has no limit.
+fn ticket_json(tx: &Tx, ticket: &Ticket) -> Result<Value> {
+    let table = reports::tickets::record(tx, ticket)?;
+    let json = table.rows().next().map(serde_json::to_value).transpose();
+    let mut json =
+        json.map_err(|e| Error::Other(format!("write a ticket as JSON: {e}")))?.unwrap_or_default();
+    if let Some(fields) = json.as_object_mut() {
+        fields.remove("comments");
+        fields.insert("affected_count".to_owned(), ticket.affected.len().into());
+        if let Some(affected) = fields.get_mut("affected").and_then(Value::as_array_mut) {
+            affected.truncate(MAX_AFFECTED);
+        }
+    }
+    Ok(json)
 }
 
 /// How it ended, and when.
@@ -283,7 +300,9 @@ fn plain(tx: &Tx, to: &Entry, item: &Item, title: String) -> Shown {
 }
 
 fn event_json(event: &Event) -> Value {
-    json!({"id": EventId(event.id.0).0, "at": time(event.at), "kind": event.kind, "actor": event.actor, "body": event.body})
+    let long = event.body.to_string().len() > MAX_BODY;
+    let body = if long { Value::Null } else { event.body.clone() };
+    json!({"id": event.id.0, "at": time(event.at), "kind": event.kind, "actor": event.actor, "body": body})
 }
 
 fn time(at: Time) -> Value {

@@ -28,8 +28,10 @@ struct Phone {
 
 impl Sender for Phone {
     async fn send(&self, channel: Channel, message: Message, _: Time) -> Result<Sent, Failed> {
-        let Channel::Command(Command { program, .. }) = channel else { panic!("only commands are used") };
-        let who = program.trim_start_matches('/').to_owned();
+        let who = match channel {
+            Channel::Command(Command { program, .. }) => program.trim_start_matches('/').to_owned(),
+            other => other.kind().to_string(),
+        };
         let refused = if self.dead.lock().unwrap().as_ref() == Some(&who) {
             Some(Again::Later)
         } else {
@@ -187,6 +189,45 @@ async fn many_troubles_are_one_message() {
         "{}",
         newest.text
     );
+}
+
+#[tokio::test]
+async fn pagerduty_is_told_of_each_trouble_by_its_own_name() {
+    let mut office = Office::new().await;
+    let json = serde_json::json!({"kind": "pagerduty", "server": "https://events.pagerduty.com", "key": "0".repeat(32)});
+    let channel = serde_json::from_value(json).unwrap();
+    office.add("oncall", Destination::Channel(Box::new(channel)), Rule::everything()).await;
+    let (one, two) = (office.open("one is down", 50).await, office.open("two is down", 80).await);
+    office.turn(31).await;
+    for ticket in [one, two] {
+        office.change(move |tx| staged::recover(tx, ticket)).await;
+    }
+    office.jump(301).await;
+    let said: Vec<_> = office.phone.said.lock().unwrap().drain(..).map(|(_, message)| message).collect();
+    let told: Vec<_> = said.iter().map(|message| (message.incident.as_str(), message.news)).collect();
+    let (first, second) = ("lineman-ticket-2", "lineman-ticket-1");
+    assert_eq!(told[..2], [(first, News::Broke), (second, News::Broke)]);
+    assert_eq!(told.len(), 4);
+    assert!(told[2..].contains(&(first, News::Mended)) && told[2..].contains(&(second, News::Mended)));
+}
+
+#[tokio::test]
+async fn who_is_resumed_is_told_what_broke_meanwhile_and_still_lasts() {
+    let mut office = Office::new().await;
+    let ana = office.entry("ana", Rule::everything()).await;
+    let paused = {
+        let (was, paused) = (ana.clone(), Entry { paused_at: Some(START), ..ana.clone() });
+        office.change(move |tx| entries::edit(tx, &was, &paused, &Actor::System)).await
+    };
+    let over = office.open("one is down", 50).await;
+    office.open("two is down", 50).await;
+    office.turn(31).await;
+    office.change(move |tx| staged::recover(tx, over)).await;
+    office.jump(400).await;
+    assert_eq!(office.said(), Vec::<String>::new());
+    office.change(move |tx| entries::edit(tx, &paused, &ana, &Actor::System)).await;
+    office.jump(1).await;
+    assert_eq!(office.said(), ["ana broke P3 two is down"]);
 }
 
 #[tokio::test]

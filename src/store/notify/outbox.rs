@@ -265,32 +265,23 @@ pub fn give_up(tx: &WriteTx, delivery: &Delivery, why: &str) -> Result<()> {
     Ok(())
 }
 
-/// A person wants one tried again that failed: at once, with the same key.
+/// A person wants one tried again that failed: at once, with the same key. One that waits is tried at once.
 ///
 /// # Errors
-/// It did not fail, or the database's.
-pub fn retry(tx: &WriteTx, delivery: &Delivery) -> Result<()> {
-    let rows = tx.run(
-        "UPDATE notify_delivery SET state = 'waiting', created_at = $2, due_at = $2, done_at = NULL, attempts = 0
-         WHERE id = $1 AND state = 'failed'",
+/// It was sent already, or the database's.
+pub fn retry(tx: &WriteTx, delivery: &Delivery, by: &Actor) -> Result<()> {
+    let changed = tx.run(
+        "UPDATE notify_delivery SET due_at = $2, created_at = CASE WHEN state = 'failed' THEN $2 ELSE created_at END,
+         attempts = CASE WHEN state = 'failed' THEN 0 ELSE attempts END, state = 'waiting', done_at = NULL
+         WHERE id = $1 AND state IN ('waiting', 'failed')",
         args![delivery.id.0, tx.now],
     )?;
-    if rows == 1 {
-        return Ok(());
+    if changed == 0 {
+        return Err(Error::Conflict(format!("delivery {} is sent already", delivery.id)));
     }
-    match delivery.state {
-        // One that waits is tried at once.
-        State::Waiting => {
-            tx.run(
-                "UPDATE notify_delivery SET due_at = $2 WHERE id = $1 AND state = 'waiting'",
-                args![delivery.id.0, tx.now],
-            )?;
-            Ok(())
-        }
-        State::Sent | State::Failed => {
-            Err(Error::Conflict(format!("delivery {} is {} already", delivery.id, delivery.state)))
-        }
-    }
+    let body = json!({"name": delivery.entry.1, "retried": delivery.id.0, "key": delivery.message.key});
+    events::record(tx, by, Happened::NotifyEdited, About::default(), &body)?;
+    Ok(())
 }
 
 /// Forgets deliveries that were done before `before`, at most `limit`; how many.
