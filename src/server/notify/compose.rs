@@ -45,10 +45,8 @@ pub fn enqueue(tx: &WriteTx, to: &Entry, items: &[Item]) -> Result<()> {
     items.sort_by_key(|item| (item.news, item.look.priority));
     let Destination::Channel(channel) = &to.destination else { return Ok(()) };
     let at_once = if groups(channel.kind()) { items.len() } else { 1 };
-    for group in items.chunks(at_once.max(1)) {
-        outbox::add(tx, to.id, &message(tx, to, group)?)?;
-    }
-    Ok(())
+    let messages = items.chunks(at_once.max(1)).map(|group| message(tx, to, group));
+    outbox::add(tx, to.id, &messages.collect::<Result<Vec<_>>>()?)
 }
 
 /// Whether one message may tell of several troubles. PagerDuty opens and closes each by its name.

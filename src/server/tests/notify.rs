@@ -475,11 +475,10 @@ async fn an_outbox_that_is_full_drops_first_what_nobody_needs_to_know() {
     };
     office
         .change(move |tx| {
-            for n in 0..outbox::MAX_WAITING {
-                let news = if n % 2 == 0 { News::Broke } else { News::Changed };
-                outbox::add(tx, ana, &message(n, news))?;
-            }
-            outbox::add(tx, ana, &message(-1, News::Broke))
+            let news = |n: i64| if n % 2 == 0 { News::Broke } else { News::Changed };
+            let full: Vec<Message> = (0..outbox::MAX_WAITING).map(|n| message(n, news(n))).collect();
+            outbox::add(tx, ana, &full)?;
+            outbox::add(tx, ana, &[message(-1, News::Broke)])
         })
         .await;
     let (dropped, waiting): (Vec<_>, Vec<_>) =
@@ -520,7 +519,7 @@ async fn something(office: &Office, random: &mut fastrand::Rng, tickets: &[Ticke
 
 #[tokio::test]
 async fn whatever_happens_each_broke_that_was_told_has_its_mended() {
-    for seed in 0..12 {
+    for seed in 0..6 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut office = Office::new().await;
         let member = Rule { told: Directly::No, ..Rule::everything() };

@@ -102,57 +102,64 @@ pub fn get(tx: &Tx, id: &str) -> Result<Delivery> {
     found.ok_or_else(|| Error::not_found("delivery", id))
 }
 
-/// Writes a message into the outbox. Where too many wait already, the oldest that nobody needs to know makes room.
+/// Writes messages into the outbox. Where too many wait already, the oldest that nobody needs to know make room.
 ///
 /// # Errors
 /// The database's.
-pub fn add(tx: &WriteTx, to: EntryId, message: &Message) -> Result<()> {
-    make_room(tx, to)?;
-    tx.run(
-        "INSERT INTO notify_delivery (key, entry_id, incident, news, priority, title, text, at, body, created_at, due_at, state)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 'waiting')",
-        args![
-            message.key,
-            to.0,
-            message.incident,
-            message.news.as_str(),
-            message.priority.map(|p| p.as_str().to_owned()),
-            message.title,
-            message.text,
-            message.at,
-            message.body.to_string(),
-            tx.now
-        ],
-    )?;
+pub fn add(tx: &WriteTx, to: EntryId, messages: &[Message]) -> Result<()> {
+    make_room(tx, to, i64::try_from(messages.len()).unwrap_or(i64::MAX))?;
+    for message in messages {
+        tx.run(
+            "INSERT INTO notify_delivery
+                 (key, entry_id, incident, news, priority, title, text, at, body, created_at, due_at, state)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 'waiting')",
+            args![
+                message.key,
+                to.0,
+                message.incident,
+                message.news.as_str(),
+                message.priority.map(|p| p.as_str().to_owned()),
+                message.title,
+                message.text,
+                message.at,
+                message.body.to_string(),
+                tx.now
+            ],
+        )?;
+    }
     Ok(())
 }
 
-/// One more than there is room for: what changed and notes go first, a hundred at once, so that there is one event for
-/// many; where there are none, the oldest.
-fn make_room(tx: &WriteTx, to: EntryId) -> Result<()> {
+/// Makes room for `coming` more, where there is none: what changed and notes go first, a hundred at least, so that there
+/// is one event for many; then the oldest of the others.
+fn make_room(tx: &WriteTx, to: EntryId, coming: i64) -> Result<()> {
     let waiting: i64 = tx.one(
         "SELECT count(*) FROM notify_delivery WHERE entry_id = $1 AND state = 'waiting'",
         args![to.0],
         |row| row.get(0),
     )?;
-    if waiting < MAX_WAITING {
+    let mut over = waiting.saturating_add(coming) - MAX_WAITING;
+    if over <= 0 {
         return Ok(());
     }
-    for (at_once, what) in [(100, "('changed', 'note')"), (1, "('broke', 'mended')")] {
+    let why = format!("dropped: {MAX_WAITING} messages wait already");
+    let mut dropped = 0;
+    for (least, what) in [(100, "('changed', 'note')"), (0, "('broke', 'mended')")] {
         let sql = format!(
-            "UPDATE notify_delivery SET state = 'failed', done_at = $2, error = $3 WHERE id IN (SELECT id FROM notify_delivery
-             WHERE entry_id = $1 AND state = 'waiting' AND news IN {what}
-             AND (claimed_until IS NULL OR claimed_until <= $2) ORDER BY id LIMIT {at_once})"
+            "UPDATE notify_delivery SET state = 'failed', done_at = $2, error = $3 WHERE id IN
+                 (SELECT id FROM notify_delivery WHERE entry_id = $1 AND state = 'waiting' AND news IN {what}
+                  AND (claimed_until IS NULL OR claimed_until <= $2) ORDER BY id LIMIT {})",
+            over.max(least)
         );
-        let why = format!("dropped: {MAX_WAITING} messages wait already");
-        let dropped = tx.run(&sql, args![to.0, tx.now, why])?;
-        if dropped > 0 {
-            let name = entries::name_of(tx, to)?;
-            let body = json!({"entry": name, "entry_id": to.0, "dropped": dropped, "why": why});
-            events::record(tx, &Actor::System, Happened::NotifyGaveUp, About::default(), &body)?;
-            return Ok(());
+        let rows = tx.run(&sql, args![to.0, tx.now, why])?;
+        dropped += rows;
+        over -= i64::try_from(rows).unwrap_or(i64::MAX);
+        if over <= 0 {
+            break;
         }
     }
+    let body = json!({"entry": entries::name_of(tx, to)?, "entry_id": to.0, "dropped": dropped, "why": why});
+    events::record(tx, &Actor::System, Happened::NotifyGaveUp, About::default(), &body)?;
     Ok(())
 }
 
