@@ -147,14 +147,23 @@ impl Told {
     }
 }
 
-/// The title and the text of a message about all of these, of which there are `count`, the most urgent first.
+/// The title and the text of a message about all of these, the most urgent first. `news`: what is told of each, also of
+/// those that are too many to be named.
 #[must_use]
-pub fn several(all: &[Told], count: usize) -> (String, String) {
+pub fn several(all: &[Told], news: &[News]) -> (String, String) {
     let Some(first) = all.first() else { return (String::new(), String::new()) };
+    let count = news.len();
     if count <= 1 {
         return (first.title(), first.text());
     }
-    let title = format!("{count} news: {}, and {} more", first.title(), count - 1);
+    let of_kind = |kind: &News| news.iter().filter(|one| *one == kind).count();
+    let counts: Vec<String> = News::ALL
+        .iter()
+        .map(|kind| (of_kind(kind), kind))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, kind)| format!("{count} {kind}"))
+        .collect();
+    let title = format!("{}: {}, and {} more", counts.join(", "), first.title(), count - 1);
     let mut lines: Vec<String> = all.iter().take(MAX_LINES).map(Told::line).collect();
     let more = count.saturating_sub(lines.len());
     if more > 0 {
@@ -225,15 +234,18 @@ mod tests {
         let all = [tower(), many, changed, lasts, mended(), closed, merged, plain];
         let single: Vec<String> = all.iter().map(Told::text).collect();
         insta::assert_snapshot!("single", single.join("---\n"));
-        insta::assert_snapshot!("several", several(&all, all.len()).1);
-        assert_eq!(several(&all[..1], 1).0, "P2 tower-3 is down (3 devices affected)");
+        insta::assert_snapshot!(
+            "several",
+            several(&all, &all.iter().map(|told| told.news).collect::<Vec<_>>()).1
+        );
+        assert_eq!(several(&all[..1], &[News::Broke]).0, "P2 tower-3 is down (3 devices affected)");
     }
 
     #[test]
     fn a_message_has_at_most_fifty_lines() {
         let all = vec![tower(); 60];
-        let (title, text) = several(&all, 1_234);
-        assert_eq!(title, "1234 news: P2 tower-3 is down (3 devices affected), and 1233 more");
+        let (title, text) = several(&all, &[News::Broke; 1_234]);
+        assert_eq!(title, "1234 broke: P2 tower-3 is down (3 devices affected), and 1233 more");
         assert_eq!(text.lines().count(), 2 + MAX_LINES + 1);
         assert!(text.ends_with("\nand 1184 more\n"), "{text}");
     }

@@ -70,12 +70,13 @@ fn message(tx: &Tx, to: &Entry, group: &[&Item]) -> Result<Message> {
     let shown =
         group.iter().take(MAX_LINES).map(|item| describe(tx, to, item)).collect::<Result<Vec<_>>>()?;
     let told: Vec<Told> = shown.iter().map(|one| one.told.clone()).collect();
-    let (title, text) = words::several(&told, group.len());
+    let news: Vec<News> = group.iter().map(|item| item.news).collect();
+    let (title, text) = words::several(&told, &news);
     let (incident, at) = match (shown.as_slice(), group) {
         ([one], [item]) => (item.look.incident.clone(), one.at),
         _ => (format!("lineman-group-{key}"), shown.iter().map(|one| one.at).max().unwrap_or(tx.now)),
     };
-    let news = group.iter().map(|item| item.news).min().unwrap_or(News::Note);
+    let news = news.into_iter().min().unwrap_or(News::Note);
     let lasting = group.iter().filter(|item| item.news == news);
     let priority = lasting.filter_map(|item| item.look.priority).min();
     let mut body = json!({"key": key, "incident": incident, "news": news.as_str(), "title": title, "text": text,

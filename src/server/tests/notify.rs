@@ -176,12 +176,12 @@ async fn many_troubles_are_one_message() {
     office.turn(10).await;
     office.open("two is down", 80).await;
     office.turn(20).await;
-    assert_eq!(office.said(), ["ana broke 2 news: P1 two is down, and 1 more"]);
+    assert_eq!(office.said(), ["ana broke 2 broke: P1 two is down, and 1 more"]);
     office.turn(300).await;
     office.change(move |tx| staged::recover(tx, first)).await;
     office.open("three is down", 20).await;
     office.turn(30).await;
-    assert_eq!(office.said(), ["ana broke 2 news: P4 three is down, and 1 more"]);
+    assert_eq!(office.said(), ["ana broke 1 broke, 1 mended: P4 three is down, and 1 more"]);
     let newest = office.deliveries().remove(0).message;
     assert_eq!(newest.body["all"][1]["news"], "mended");
     assert!(
@@ -287,7 +287,7 @@ async fn quiet_hours_hold_back_what_can_wait_and_nothing_that_is_owed() {
     office.open("three is down", 90).await;
     office.change(move |tx| staged::recover(tx, told)).await;
     office.jump(300).await;
-    assert_eq!(office.said(), ["ana broke 2 news: P1 three is down, and 1 more"]);
+    assert_eq!(office.said(), ["ana broke 1 broke, 1 mended: P1 three is down, and 1 more"]);
     office.change(move |tx| staged::recover(tx, early)).await;
     office.jump(1_300).await;
     assert_eq!(office.said(), Vec::<String>::new());
@@ -307,7 +307,7 @@ async fn duty_is_handed_over_with_what_nobody_acknowledged_and_each_hears_the_en
     let ticket = office.open("one is down", 50).await;
     let known = office.open("two is down", 50).await;
     office.turn(31).await;
-    assert_eq!(office.said(), ["ana broke 2 news: P3 one is down, and 1 more"]);
+    assert_eq!(office.said(), ["ana broke 2 broke: P3 one is down, and 1 more"]);
     office.change(move |tx| staged::acknowledge(tx, known, "user:ana")).await;
     office.turn(301).await;
     assert_eq!(office.said(), ["ana changed P3 two is down: ana knows of it"]);
@@ -320,7 +320,7 @@ async fn duty_is_handed_over_with_what_nobody_acknowledged_and_each_hears_the_en
     said.sort();
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(
-        said[0].starts_with("ana mended 2 news: ") && said[1].starts_with("ben mended mended: "),
+        said[0].starts_with("ana mended 2 mended: ") && said[1].starts_with("ben mended mended: "),
         "{said:?}"
     );
     office.owes_nothing();
@@ -336,7 +336,7 @@ async fn who_was_told_of_a_merged_ticket_is_told_of_its_root() {
     let root = office.open("root is down", 80).await;
     office.change(move |tx| staged::merge(tx, leaf, root)).await;
     office.turn(301).await;
-    assert_eq!(office.said(), ["ana broke 2 news: P1 root is down, and 1 more"]);
+    assert_eq!(office.said(), ["ana broke 1 broke, 1 mended: P1 root is down, and 1 more"]);
     let text = office.deliveries().remove(0).message.text;
     assert!(text.contains("mended: device of leaf is down is part of ticket 2 now"), "{text}");
     office.change(move |tx| staged::recover(tx, root)).await;
@@ -599,7 +599,7 @@ async fn what_stirs_nothing_is_passed_over_and_much_of_what_does_is_one_message(
         })
         .await;
     office.jump(31).await;
-    assert_eq!(office.said(), ["ana broke 1200 news: P3 ap-0 is down, and 1199 more"]);
+    assert_eq!(office.said(), ["ana broke 1200 broke: P3 ap-0 is down, and 1199 more"]);
     let message = office.deliveries().remove(0).message;
     assert_eq!((message.body["all"].as_array().unwrap().len(), &message.body["count"]), (50, &1_200.into()));
     assert_eq!(office.house.app.store.read(|tx| looks::owed(tx, ana)).unwrap().len(), 1_200);
