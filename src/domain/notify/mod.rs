@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod group;
+pub mod order;
 pub mod quiet;
 pub mod rota;
 pub mod rule;

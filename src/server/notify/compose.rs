@@ -45,7 +45,10 @@ pub fn enqueue(tx: &WriteTx, to: &Entry, items: &[Item]) -> Result<()> {
     items.sort_by_key(|item| (item.news, item.look.priority));
     let Destination::Channel(channel) = &to.destination else { return Ok(()) };
     let at_once = if groups(channel.kind()) { items.len() } else { 1 };
-    let messages = items.chunks(at_once.max(1)).map(|group| message(tx, to, group));
+    let about = |group: &[&Item]| group.iter().map(|item| item.look.incident.clone()).collect();
+    let messages = items
+        .chunks(at_once.max(1))
+        .map(|group| Ok(outbox::New { message: message(tx, to, group)?, about: about(group) }));
     outbox::add(tx, to.id, &messages.collect::<Result<Vec<_>>>()?)
 }
 

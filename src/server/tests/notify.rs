@@ -1,5 +1,7 @@
 //! Who is told what, and when: stories with a sender that writes down what it is given.
 
+mod delivery;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
@@ -24,6 +26,7 @@ struct Phone {
     said: Arc<Mutex<Vec<(String, Message)>>>,
     refusals: Arc<Mutex<VecDeque<Again>>>,
     dead: Arc<Mutex<Option<String>>>,
+    poison: Arc<Mutex<Option<String>>>,
 }
 
 impl Sender for Phone {
@@ -32,7 +35,8 @@ impl Sender for Phone {
             Channel::Command(Command { program, .. }) => program.trim_start_matches('/').to_owned(),
             other => other.kind().to_string(),
         };
-        let refused = if self.dead.lock().unwrap().as_ref() == Some(&who) {
+        let unbearable = self.poison.lock().unwrap().as_ref() == Some(&message.title);
+        let refused = if unbearable || self.dead.lock().unwrap().as_ref() == Some(&who) {
             Some(Again::Later)
         } else {
             self.refusals.lock().unwrap().pop_front()
@@ -367,62 +371,6 @@ async fn what_lasts_is_told_again_until_somebody_knows_of_it() {
 }
 
 #[tokio::test]
-async fn a_refused_message_is_tried_again_with_the_same_key_and_before_later_ones() {
-    let mut office = Office::new().await;
-    office.entry("ana", Rule::everything()).await;
-    office.set("notify.group_wait", "0s").await;
-    office.phone.refusals.lock().unwrap().extend([
-        Again::Later,
-        Again::After(Millis::from_secs(60)),
-        Again::Later,
-    ]);
-    office.open("one is down", 50).await;
-    office.turn(5).await;
-    office.open("two is down", 50).await;
-    office.turn(300).await;
-    let said: Vec<_> = office.phone.said.lock().unwrap().drain(..).map(|(_, message)| message).collect();
-    let titles: Vec<&str> = said.iter().map(|message| message.title.as_str()).collect();
-    let one = "P3 one is down";
-    assert_eq!(titles, [one, one, one, one, "P3 two is down"]);
-    assert!(said[..4].iter().all(|message| *message == said[0]), "each try is the same, byte for byte");
-    assert_ne!(said[4].key, said[0].key);
-    assert!(office.deliveries().iter().all(|delivery| delivery.state == Became::Sent));
-    assert_eq!(office.house.happened("notify.sent"), 2);
-}
-
-#[tokio::test]
-async fn what_is_given_up_is_told_through_another_and_comes_to_an_end() {
-    let mut office = Office::new().await;
-    office.set("notify.give_up", "1h").await;
-    office.set("notify.repeat", "30d").await;
-    office.entry("ana", Rule::everything()).await;
-    office.entry("ben", rule("priority:P1")).await;
-    *office.phone.dead.lock().unwrap() = Some("ana".to_owned());
-    office.open("tower is down", 50).await;
-    office.turn(31).await;
-    for _ in 0..8 {
-        office.jump(900).await;
-    }
-    let said = office.said();
-    let (ana, ben): (Vec<_>, Vec<_>) = said.iter().partition(|text| text.starts_with("ana"));
-    assert!(ana.len() > 3 && ana.iter().all(|text| *text == "ana broke P3 tower is down"), "{ana:?}");
-    assert_eq!(ben, ["ben note 'ana' could not be told: P3 tower is down"]);
-    // Both are dead: what cannot be told of what could not be told is not told.
-    office.phone.refusals.lock().unwrap().extend([Again::Never; 20]);
-    office.open("mast is down", 50).await;
-    office.turn(31).await;
-    for _ in 0..20 {
-        office.jump(900).await;
-    }
-    assert_eq!(
-        office.house.happened("notify.gave-up"),
-        3,
-        "two to ana, and one to ben of the second of them"
-    );
-    assert_eq!(office.deliveries().iter().filter(|delivery| delivery.state == Became::Waiting).count(), 0);
-}
-
-#[tokio::test]
 async fn the_servers_own_blindness_is_told_to_who_has_no_rule() {
     let mut office = Office::new().await;
     office.entry("ana", Rule::everything()).await;
@@ -440,52 +388,6 @@ async fn the_servers_own_blindness_is_told_to_who_has_no_rule() {
         ]
     );
     office.owes_nothing();
-}
-
-#[tokio::test]
-async fn a_try_that_nobody_came_back_from_is_made_again_with_the_same_key() {
-    let mut office = Office::new().await;
-    office.entry("ana", Rule::everything()).await;
-    office.open("tower is down", 50).await;
-    office.house.turn(31).await;
-    let claimed = office.change(|tx| outbox::claim(tx, 8, tx.now + Millis::from_secs(300), &[])).await;
-    assert_eq!(claimed.len(), 1);
-    office.send().await;
-    assert_eq!(office.said(), Vec::<String>::new(), "somebody has it");
-    office.outbox = Outbox::new(office.house.app.clone(), office.phone.clone()).await.unwrap();
-    office.send().await;
-    let said = office.phone.said.lock().unwrap().clone();
-    assert_eq!(said.len(), 1);
-    assert_eq!(said[0].1, claimed[0].0.message);
-}
-
-#[tokio::test]
-async fn an_outbox_that_is_full_drops_first_what_nobody_needs_to_know() {
-    let office = Office::new().await;
-    let ana = office.entry("ana", Rule::everything()).await.id;
-    let message = |n: i64, news| Message {
-        key: format!("key-{n}"),
-        incident: "lineman-ticket-1".to_owned(),
-        news,
-        title: format!("number {n}"),
-        text: String::new(),
-        priority: None,
-        at: START,
-        body: serde_json::json!({}),
-    };
-    office
-        .change(move |tx| {
-            let news = |n: i64| if n % 2 == 0 { News::Broke } else { News::Changed };
-            let full: Vec<Message> = (0..outbox::MAX_WAITING).map(|n| message(n, news(n))).collect();
-            outbox::add(tx, ana, &full)?;
-            outbox::add(tx, ana, &[message(-1, News::Broke)])
-        })
-        .await;
-    let (dropped, waiting): (Vec<_>, Vec<_>) =
-        office.deliveries().into_iter().partition(|delivery| delivery.state == Became::Failed);
-    assert_eq!((dropped.len(), waiting.len()), (100, 9_901));
-    assert!(dropped.iter().all(|delivery| delivery.message.news == News::Changed));
-    assert_eq!(office.house.happened("notify.gave-up"), 1);
 }
 
 /// What each was told of each trouble, in its order: `broke`, `changed`, `mended`.

@@ -87,12 +87,14 @@ CREATE TABLE notify_told (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX notify_told_incident ON notify_told (incident);
 
--- A message to an entry. key: by it the other end drops repeats. claimed_until: somebody is sending it.
+-- A message to an entry. key: by it the other end drops repeats. about: the incidents it tells of, with spaces between
+-- them. claimed_until: somebody is sending it.
 CREATE TABLE notify_delivery (
     id             INTEGER PRIMARY KEY AUTOINCREMENT,
     key            TEXT NOT NULL UNIQUE,
     entry_id       INTEGER NOT NULL REFERENCES notify_entry (id) ON DELETE CASCADE,
     incident       TEXT NOT NULL,
+    about          TEXT NOT NULL,
     news           TEXT NOT NULL CHECK (news IN ('broke', 'changed', 'mended', 'note')),
     priority       TEXT,
     title          TEXT NOT NULL,

@@ -10,6 +10,7 @@ use crate::domain::event::{About, Kind as Happened};
 use crate::domain::ids::{DeliveryId, EntryId};
 use crate::domain::named;
 use crate::domain::notify::channel::Channel;
+use crate::domain::notify::order::{STUCK, WINDOW, Waiting, pick};
 use crate::domain::notify::{Message, News};
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
@@ -102,17 +103,26 @@ pub fn get(tx: &Tx, id: &str) -> Result<Delivery> {
     found.ok_or_else(|| Error::not_found("delivery", id))
 }
 
+/// A message that is to be delivered.
+#[derive(Clone, Debug)]
+pub struct New {
+    /// What it says.
+    pub message: Message,
+    /// The incidents it tells of.
+    pub about: Vec<String>,
+}
+
 /// Writes messages into the outbox. Where too many wait already, the oldest that nobody needs to know make room.
 ///
 /// # Errors
 /// The database's.
-pub fn add(tx: &WriteTx, to: EntryId, messages: &[Message]) -> Result<()> {
+pub fn add(tx: &WriteTx, to: EntryId, messages: &[New]) -> Result<()> {
     make_room(tx, to, i64::try_from(messages.len()).unwrap_or(i64::MAX))?;
-    for message in messages {
+    for New { message, about } in messages {
         tx.run(
             "INSERT INTO notify_delivery
-                 (key, entry_id, incident, news, priority, title, text, at, body, created_at, due_at, state)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 'waiting')",
+                 (key, entry_id, incident, news, priority, title, text, at, body, about, created_at, due_at, state)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, 'waiting')",
             args![
                 message.key,
                 to.0,
@@ -123,6 +133,7 @@ pub fn add(tx: &WriteTx, to: EntryId, messages: &[Message]) -> Result<()> {
                 message.text,
                 message.at,
                 message.body.to_string(),
+                about.join(" "),
                 tx.now
             ],
         )?;
@@ -163,24 +174,60 @@ fn make_room(tx: &WriteTx, to: EntryId, coming: i64) -> Result<()> {
     Ok(())
 }
 
-/// The oldest waiting delivery of each entry: `$1` is now. A later one waits for it, so that what is mended is never told
-/// before it broke.
-const HEADS: &str = "SELECT n.id AS entry_id, (SELECT min(w.id) FROM notify_delivery w
-        WHERE w.entry_id = n.id AND w.state = 'waiting') AS head FROM notify_entry n";
-
 /// When the next delivery is due.
 ///
 /// # Errors
 /// The database's.
 pub fn next(tx: &Tx) -> Result<Option<Time>> {
-    tx.one(
-        &format!(
-            "SELECT min(CASE WHEN w.claimed_until > w.due_at THEN w.claimed_until ELSE w.due_at END)
-             FROM ({HEADS}) h JOIN notify_delivery w ON w.id = h.head"
-        ),
+    Ok(ready(tx)?.into_iter().map(|(_, _, at)| at).min())
+}
+
+/// What is tried next for each entry for which something waits, and when.
+fn ready(tx: &Tx) -> Result<Vec<(EntryId, DeliveryId, Time)>> {
+    let heads = tx.all(
+        "SELECT w.entry_id, w.id, w.due_at, w.claimed_until, w.attempts FROM
+             (SELECT (SELECT min(w.id) FROM notify_delivery w WHERE w.entry_id = n.id AND w.state = 'waiting') AS head
+              FROM notify_entry n) h
+         JOIN notify_delivery w ON w.id = h.head",
         args![],
-        |row| row.get(0),
+        |row| Ok((EntryId(row.get(0)?), waiting(row)?)),
+    )?;
+    let mut ready = Vec::with_capacity(heads.len());
+    for (entry, head) in heads {
+        let stuck = head.attempts >= STUCK && head.due_at > tx.now;
+        let all = if stuck { oldest(tx, entry)? } else { vec![head] };
+        ready.extend(pick(&all, tx.now).map(|(id, at)| (entry, id, at)));
+    }
+    Ok(ready)
+}
+
+/// The oldest that wait for an entry, with what they are about.
+fn oldest(tx: &Tx, entry: EntryId) -> Result<Vec<Waiting>> {
+    tx.all(
+        &format!(
+            "SELECT entry_id, id, due_at, claimed_until, attempts, about FROM notify_delivery
+             WHERE entry_id = $1 AND state = 'waiting' ORDER BY id LIMIT {WINDOW}"
+        ),
+        args![entry.0],
+        |row| {
+            let about: String = row.get(5)?;
+            Ok(Waiting { about: about.split(' ').map(str::to_owned).collect(), ..waiting(row)? })
+        },
     )
+}
+
+fn waiting(row: &Row) -> Result<Waiting> {
+    Ok(Waiting {
+        id: DeliveryId(row.get(1)?),
+        due_at: row.get(2)?,
+        claimed_until: row.get(3)?,
+        attempts: attempts(row.get(4)?),
+        about: Vec::new(),
+    })
+}
+
+fn attempts(count: i64) -> u32 {
+    count.try_into().unwrap_or(u32::MAX)
 }
 
 /// Claims deliveries that are due, one an entry and at most `limit`, until `until`; nobody else tries them meanwhile. None
@@ -189,26 +236,21 @@ pub fn next(tx: &Tx) -> Result<Option<Time>> {
 /// # Errors
 /// The database's.
 pub fn claim(tx: &WriteTx, limit: usize, until: Time, busy: &[EntryId]) -> Result<Vec<(Delivery, Channel)>> {
-    let due = tx.all(
-        &format!(
-            "SELECT w.id, w.entry_id FROM ({HEADS}) h JOIN notify_delivery w ON w.id = h.head
-             WHERE w.due_at <= $1 AND (w.claimed_until IS NULL OR w.claimed_until <= $1) ORDER BY w.due_at, w.id"
-        ),
-        args![tx.now],
-        |row| Ok((row.get::<i64>(0)?, EntryId(row.get(1)?))),
-    )?;
+    let mut due = ready(tx)?;
+    due.retain(|(entry, _, at)| *at <= tx.now && !busy.contains(entry));
+    due.sort_by_key(|(_, id, at)| (*at, *id));
     let mut claimed = Vec::with_capacity(limit);
-    for (id, _) in due.into_iter().filter(|(_, entry)| !busy.contains(entry)).take(limit) {
+    for (entry, id, _) in due.into_iter().take(limit) {
         let rows = tx.run(
             "UPDATE notify_delivery SET claimed_until = $2, attempts = attempts + 1
              WHERE id = $1 AND state = 'waiting' AND (claimed_until IS NULL OR claimed_until <= $3)",
-            args![id, until, tx.now],
+            args![id.0, until, tx.now],
         )?;
         if rows == 0 {
             continue;
         }
         let delivery = get(tx, &id.to_string())?;
-        match entries::of(tx, delivery.entry.0)?.destination {
+        match entries::of(tx, entry)?.destination {
             Destination::Channel(channel) => claimed.push((delivery, *channel)),
             Destination::Rota(_) => give_up(tx, &delivery, "a rota has no channel of its own")?,
         }
@@ -331,7 +373,7 @@ fn delivery(row: &Row) -> Result<Delivery> {
         },
         created_at: row.get(11)?,
         due_at: row.get(12)?,
-        attempts: row.get::<i64>(13)?.try_into().unwrap_or(u32::MAX),
+        attempts: attempts(row.get(13)?),
         error: row.get(14)?,
         state: word(row, 15)?,
         done_at: row.get(16)?,
