@@ -23,7 +23,7 @@ device ap-2 on tower
 5:20 ticket ap-1 recovered P5
 5:20 outage ap-1 0:35 5:05
 11:00 unfinished 0
-11:00 told ana broke 2 news: P2 tower is down
+11:00 told ana broke 1 broke, 1 mended: P2 tower is down
 11:00 told ana mended
 11:00 told ana broke P3 ap-1 is down
 11:00 told ana mended
