@@ -290,7 +290,11 @@ impl<'a> Taking<'a> {
         if before != health.status {
             let (device, kind) = (known.device, known.kind);
             told(self.tx, device, id, kind, before, &health, message, &self.by)?;
-            judge::judge_with(self.tx, self.known, device, &self.eyes, &self.by)?;
+            // What fails softly is still good: nothing follows from that.
+            let well = |status| matches!(status, check::Status::Ok | check::Status::Soft);
+            if !(well(before) && well(health.status)) {
+                judge::judge_with(self.tx, self.known, device, &self.eyes, &self.by)?;
+            }
         }
         Ok(true)
     }

@@ -1,6 +1,8 @@
 //! What follows from what was measured: a device's state, and with it its outage, and what hangs on it — all in the
 //! transaction of the measurement.
 
+use schedules::Millis;
+
 use crate::app::Snapshot;
 use crate::domain::check::{Health, Kind, Status};
 use crate::domain::device::State;
@@ -54,7 +56,9 @@ fn look(tx: &WriteTx, known: &Snapshot, id: DeviceId, by: &Actor, eyes: Option<&
             }
         }
     }
-    if !devices::set_state(tx, &device, &judged, by)? {
+    // A parent that comes or goes has its children judged at once; this finds the proof of one that stays as it is.
+    let poll = Millis(retry.0 / 2).max(Millis::from_secs(1));
+    if !devices::set_state(tx, &device, &judged, poll, by)? {
         return match judged.state {
             State::Down if eyes.is_some() => maintenance_is_over(tx, id),
             State::Down | State::Unknown | State::Up | State::Degraded | State::Unreachable => Ok(()),

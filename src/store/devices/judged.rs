@@ -10,14 +10,18 @@ use crate::domain::judgement::{Judgement, Parent};
 use crate::store::events::{self, Actor};
 use crate::store::{Result, Tx, WriteTx, args, states, word};
 
-/// How soon a device is judged again whose judgement waits for somebody's proof.
-const AGAIN: Millis = Millis::from_secs(1);
-
-/// Writes down what a device is, with an event if its state is another one now; false where it is the same.
+/// Writes down what a device is, with an event if its state is another one now; false where it is the same. `poll`: how
+/// soon it is judged again while it waits for somebody's proof.
 ///
 /// # Errors
 /// The database's.
-pub fn set_state(tx: &WriteTx, device: &Device, judged: &Judgement, by: &Actor) -> Result<bool> {
+pub fn set_state(
+    tx: &WriteTx,
+    device: &Device,
+    judged: &Judgement,
+    poll: Millis,
+    by: &Actor,
+) -> Result<bool> {
     let reason = judged.reason.as_deref().unwrap_or(&device.reason);
     tx.run(
         "UPDATE device SET state = $2, state_since = $3, reason = $4, held_since = $5, judge_at = $6 WHERE id = $1",
@@ -27,7 +31,7 @@ pub fn set_state(tx: &WriteTx, device: &Device, judged: &Judgement, by: &Actor) 
             judged.since,
             reason,
             judged.held_since,
-            judged.again.map(|(at, _)| if judged.held_since.is_some() { at.min(tx.now + AGAIN) } else { at })
+            judged.again.map(|(at, _)| if judged.held_since.is_some() { at.min(tx.now + poll) } else { at })
         ],
     )?;
     if judged.state == device.state {
