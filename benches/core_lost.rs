@@ -31,6 +31,8 @@ struct Fleet {
     /// Of each check: when it is due, and how often somebody had wanted it at once.
     due: HashMap<i64, (i64, u64)>,
     version: i64,
+    /// The configuration it runs, as an agent knows it.
+    etag: Option<String>,
     results: usize,
 }
 
@@ -102,7 +104,7 @@ impl Fleet {
             })
             .await
             .expect("a fleet");
-        Fleet { app, clock, this_machine, seq: 0, due: HashMap::new(), version: -1, results: 0 }
+        Fleet { app, clock, this_machine, seq: 0, due: HashMap::new(), version: -1, etag: None, results: 0 }
     }
 
     /// A second passes: whatever is due is probed, and the server does what follows.
@@ -127,6 +129,7 @@ impl Fleet {
                 sent_at: self.clock.now(),
                 sent_mono: Millis(self.clock.now().0),
                 log: "local".to_owned(),
+                config: self.etag.clone(),
                 ..CheckIn::default()
             };
             for id in some {
@@ -138,7 +141,8 @@ impl Fleet {
             let (known, who) = (self.app.known(), Credential::Local(self.this_machine));
             let answer =
                 self.app.store.submit(move |tx| ingest::check_in(tx, &known, who, &call, None)).await;
-            answer.expect("an answer").expect("it is taken in");
+            let reply = answer.expect("an answer").expect("it is taken in");
+            self.etag = reply.config.map(|config| config.etag).or(self.etag.take());
         }
         tick::settle(&self.app).await.expect("the duties");
     }
