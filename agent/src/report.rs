@@ -4,10 +4,16 @@
 //! Fields may be added; what is there keeps its meaning. A field that is missing is empty, so that an older agent
 //! can speak to a newer server and the other way round.
 
+mod ladder;
+mod moment;
+
 use std::net::IpAddr;
 
 use schedules::{Millis, Time};
 use serde::{Deserialize, Serialize};
+
+pub use ladder::{Climb, Family, Held, Hop, Plan, Rung, Step, TlsError, Transport, Why};
+pub use moment::{First, Gap, Moment};
 
 /// The most records one check-in may carry.
 pub const MAX_RECORDS: usize = 500;
@@ -116,6 +122,10 @@ pub enum What {
     Result(CheckResult),
     /// A link, an address, a route or a resolver changed.
     Change(Change),
+    /// One climb of the ladder of evidence.
+    Ladder(Climb),
+    /// The agent's record has a gap: power, a boot, sleep, or the agent itself.
+    Gap(Gap),
     /// The agent was cut off, or is connected again.
     Outage(AgentOutage),
     /// The agent was started.
@@ -255,7 +265,7 @@ pub struct Change {
 }
 
 /// The agent's own view of having been cut off from the server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AgentOutage {
     /// When the first try failed, by the device's clock.
     pub began_at: Time,
@@ -267,6 +277,21 @@ pub struct AgentOutage {
     /// What the first failed try said.
     #[serde(default)]
     pub reason: String,
+    /// The frozen minutes before it, the oldest first: sent once, with its end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Moment>,
+    /// The address on the way to the server before it and after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_before: Option<IpAddr>,
+    /// See above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_after: Option<IpAddr>,
+    /// In which order the steps held again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub firsts: Vec<First>,
+    /// How often the machine was booted meanwhile.
+    #[serde(default)]
+    pub boots: u32,
 }
 
 /// A start of the agent.
@@ -322,6 +347,12 @@ pub struct Config {
     pub keep_for: Millis,
     /// How many bytes of records are kept at most.
     pub keep_bytes: u64,
+    /// What the ladder of evidence asks.
+    #[serde(default)]
+    pub ladder: Plan,
+    /// How often the flight recorder writes a line; zero: as often as check-ins are.
+    #[serde(default)]
+    pub record_every: Millis,
     /// The checks to run.
     #[serde(default)]
     pub tasks: Vec<Task>,

@@ -390,6 +390,7 @@ impl State {
             ended_at,
             tries: trouble.tries,
             reason: trouble.reason.clone(),
+            ..AgentOutage::default()
         })));
     }
 

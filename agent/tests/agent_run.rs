@@ -72,6 +72,8 @@ fn kind(record: &Record) -> &'static str {
         What::Outage(_) => "outage",
         What::Boot(_) => "boot",
         What::Dropped(_) => "dropped",
+        What::Ladder(_) => "ladder",
+        What::Gap(_) => "gap",
     }
 }
 
@@ -83,6 +85,8 @@ fn config(tasks: Vec<Task>) -> Config {
         retry_max: Millis::from_secs(60),
         keep_for: Millis::from_secs(86_400),
         keep_bytes: 1 << 24,
+        ladder: agent::report::Plan::default(),
+        record_every: Millis::ZERO,
         tasks,
     }
 }

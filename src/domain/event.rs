@@ -80,6 +80,16 @@ named! {
         OutageEnded = "outage.ended",
         /// It turned out that the server could not see: it is not known whether there was one.
         OutageRetracted = "outage.retracted",
+        /// It is known better where the fault of an outage was.
+        OutageVerdict = "outage.verdict",
+        /// A name server has a device's address.
+        DnsUpdated = "dns.updated",
+        /// A name server does not take a device's address; it is tried again.
+        DnsFailed = "dns.failed",
+        /// Somebody else changed a device's record at the name server: it is left alone.
+        DnsConflict = "dns.conflict",
+        /// What the server saw at a device's address is not that device.
+        DeviceImpostor = "device.impostor",
         /// A ticket was opened.
         TicketOpened = "ticket.opened",
         /// A ticket's priority changed.

@@ -1,6 +1,8 @@
 //! The settings: each has a name, a default, a meaning, and bounds; all of them can be turned, so that a test or a
 //! small site can run every rule in seconds.
 
+use std::net::IpAddr;
+
 use schedules::{Cadence, Millis, Time};
 
 use crate::domain::rollup::Kept;
@@ -16,6 +18,14 @@ pub enum Shape {
     When,
     /// Names of devices with commas between them: at most so many.
     Names(usize),
+    /// IP addresses with commas between them: at most so many.
+    Addresses(usize),
+    /// Spans with commas between them: from, to, at most so many.
+    Spans(Millis, Millis, usize),
+    /// A line of text: at most so many bytes.
+    Text(usize),
+    /// A line of text that nobody is shown again: at most so many bytes.
+    Secret(usize),
 }
 
 /// One setting.
@@ -72,6 +82,14 @@ pub const ALL: &[Setting] = &[
         meaning: "a check-in counts as missed after two intervals and this" },
     Setting { key: "contact.backoff", default: "5m", shape: Shape::Span(SECOND, DAY),
         meaning: "the longest pause between attempts to contact a device whose check-ins stopped" },
+    Setting { key: "dns.key", default: "", shape: Shape::Secret(512),
+        meaning: "the TSIG key with which the name server is updated: NAME:ALGORITHM:BASE64" },
+    Setting { key: "dns.server", default: "", shape: Shape::Text(255),
+        meaning: "the name server that is updated with devices' addresses (RFC 2136): HOST or HOST:PORT; empty: none" },
+    Setting { key: "dns.ttl", default: "1m", shape: Shape::Span(SECOND, DAY),
+        meaning: "how long others may keep a device's address before they ask again" },
+    Setting { key: "dns.zone", default: "", shape: Shape::Text(255),
+        meaning: "the zone in which devices' names stand at that name server" },
     Setting { key: "event.keep", default: "1830d", shape: Shape::Span(DAY, Millis(YEAR.0 * 100)),
         meaning: "how long events are kept" },
     Setting { key: "flap.changes", default: "6", shape: Shape::Count(2, 1_000),
@@ -80,6 +98,24 @@ pub const ALL: &[Setting] = &[
         meaning: "without a change for this long it is quiet again" },
     Setting { key: "flap.window", default: "30m", shape: Shape::Span(SECOND, DAY),
         meaning: "within which time it changes that often" },
+    Setting { key: "ladder.again", default: "10s,30s,2m,10m", shape: Shape::Spans(SECOND, DAY, 16),
+        meaning: "how soon an agent that is cut off looks again where the fault is; the last one repeats" },
+    Setting { key: "ladder.anchors", default: "", shape: Shape::Addresses(8),
+        meaning: "addresses that agents try to reach when they are cut off; empty: the next hops beyond their gateway" },
+    Setting { key: "ladder.baseline", default: "6h", shape: Shape::Span(Millis::ZERO, YEAR),
+        meaning: "how often agents look at their line on a good day, to compare with; 0s: never" },
+    Setting { key: "ladder.hops", default: "20", shape: Shape::Count(1, 64),
+        meaning: "the most hops of a route" },
+    Setting { key: "ladder.name", default: "", shape: Shape::Text(255),
+        meaning: "a name of somebody else's that resolvers are asked for; empty: the host of ladder.page" },
+    Setting { key: "ladder.page", default: "", shape: Shape::Text(1_000),
+        meaning: "an http:// page with a known body, to notice who answers in between; empty: none" },
+    Setting { key: "ladder.page_body", default: "", shape: Shape::Text(500),
+        meaning: "a text that this page's body holds" },
+    Setting { key: "ladder.resolver", default: "", shape: Shape::Addresses(1),
+        meaning: "another resolver, to compare the configured ones with; empty: none" },
+    Setting { key: "ladder.timeout", default: "1s", shape: Shape::Span(Millis(50), Millis::from_secs(30)),
+        meaning: "the longest wait for one answer" },
     Setting { key: "maintenance.when", default: "30 3 * * *", shape: Shape::When,
         meaning: "when the database is looked after: checkpoint, optimise, prune" },
     Setting { key: "notify.give_up", default: "1d", shape: Shape::Span(SECOND, YEAR),
@@ -96,6 +132,8 @@ pub const ALL: &[Setting] = &[
         meaning: "the longest pause between two tries of a delivery" },
     Setting { key: "reading.keep", default: "2d", shape: Shape::Span(HOUR, YEAR),
         meaning: "how long readings are kept as they were measured" },
+    Setting { key: "recorder.every", default: "30s", shape: Shape::Span(SECOND, HOUR),
+        meaning: "how often an agent's flight recorder notes how the device stands" },
     Setting { key: "rollup.day", default: "1830d", shape: Shape::Span(DAY, Millis(YEAR.0 * 100)),
         meaning: "how long readings are kept as one value a day" },
     Setting { key: "rollup.hour", default: "90d", shape: Shape::Span(DAY, Millis(YEAR.0 * 100)),
@@ -197,6 +235,31 @@ impl Setting {
                 }
                 Ok(names.join(","))
             }
+            Shape::Addresses(most) => {
+                let found = listed(value).map(str::parse::<IpAddr>).collect::<Result<Vec<_>, _>>();
+                let found = found.map_err(|_| bad("not IP addresses with commas between them".into()))?;
+                if found.len() > most {
+                    return Err(bad(format!("{} addresses: {most} are the most", found.len())));
+                }
+                Ok(found.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(","))
+            }
+            Shape::Spans(from, to, most) => {
+                let found = listed(value).map(str::parse::<Millis>).collect::<Result<Vec<_>, _>>();
+                let found = found.map_err(|_| bad("not spans with commas between them: 10s,30s".into()))?;
+                if found.is_empty() || found.len() > most {
+                    return Err(bad(format!("{} spans: from 1 to {most}", found.len())));
+                }
+                if found.iter().any(|span| *span < from || *span > to) {
+                    return Err(bad(format!("each must be from {from} to {to}")));
+                }
+                Ok(found.iter().map(Millis::to_string).collect::<Vec<_>>().join(","))
+            }
+            Shape::Text(most) | Shape::Secret(most) => {
+                if value.len() > most || value.chars().any(char::is_control) {
+                    return Err(bad(format!("must be one line of at most {most} bytes")));
+                }
+                Ok(value.to_owned())
+            }
             Shape::When => {
                 let cadence: Cadence =
                     value.parse().map_err(|e: schedules::BadCadence| bad(e.to_string()))?;
@@ -204,6 +267,11 @@ impl Setting {
             }
         }
     }
+}
+
+/// What stands between commas.
+fn listed(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
 /// All settings as they stand, read once and handed on.
@@ -254,6 +322,16 @@ impl Settings {
     /// A setting that is a list of names.
     pub fn names(&self, key: &str) -> impl Iterator<Item = &str> {
         self.text(key).split(',').filter(|name| !name.is_empty())
+    }
+
+    /// A setting that is a list of addresses.
+    pub fn addresses(&self, key: &str) -> impl Iterator<Item = IpAddr> {
+        listed(self.text(key)).filter_map(|address| address.parse().ok())
+    }
+
+    /// A setting that is a list of spans.
+    pub fn spans(&self, key: &str) -> impl Iterator<Item = Millis> {
+        listed(self.text(key)).filter_map(|span| span.parse().ok())
     }
 
     /// A setting that is a count.

@@ -2,11 +2,12 @@
 
 use std::net::Ipv6Addr;
 
-use agent::report::{Config, Probe, Task};
+use agent::report::{Config, Plan, Probe, Task};
 use schedules::Millis;
 
 use crate::app::Snapshot;
 use crate::domain::check::Kind;
+use crate::domain::setting::Settings;
 use crate::server::ingest::Credential;
 use crate::store::agents::Caller;
 use crate::store::checks::Check;
@@ -32,8 +33,25 @@ pub fn of_agent(tx: &Tx, known: &Snapshot, who: &Credential, caller: &Caller) ->
         retry_max: settings.span("agent.retry_max"),
         keep_for: settings.span("agent.keep_for"),
         keep_bytes: u64::try_from(settings.count("agent.keep_mib")).unwrap_or(64) * 1024 * 1024,
+        ladder: ladder(settings),
+        record_every: settings.span("recorder.every"),
         tasks: all.into_iter().filter_map(|check| task(check, known)).collect(),
     })
+}
+
+/// What agents ask on their way up the ladder of evidence.
+fn ladder(settings: &Settings) -> Plan {
+    Plan {
+        anchors: settings.addresses("ladder.anchors").collect(),
+        page: settings.text("ladder.page").to_owned(),
+        page_body: settings.text("ladder.page_body").to_owned(),
+        resolver: settings.addresses("ladder.resolver").next(),
+        name: settings.text("ladder.name").to_owned(),
+        hops: u8::try_from(settings.count("ladder.hops")).unwrap_or(20),
+        timeout: settings.span("ladder.timeout"),
+        again: settings.spans("ladder.again").collect(),
+        baseline: settings.span("ladder.baseline"),
+    }
 }
 
 /// A check as its agent is told of it; none for a check that nobody runs.

@@ -20,7 +20,7 @@ use crate::server::{config, contact, judge};
 use crate::store::agents::{Called, Caller};
 use crate::store::checks::{Known, Measured, Reading};
 use crate::store::events::Actor;
-use crate::store::{self, Tx, WriteTx, agents, checks, devices, events, outages};
+use crate::store::{self, Tx, WriteTx, agents, checks, devices, dossiers, events, outages};
 
 /// The longest identity of an agent's log, in bytes.
 const MAX_LOG_ID: usize = 64;
@@ -222,6 +222,8 @@ impl<'a> Taking<'a> {
                 }
                 outages::told(tx, device, shift(outage.began_at), ended_at, &told, &self.by)?;
             }
+            What::Ladder(climb) => dossiers::climbed(tx, device, at, climb)?,
+            What::Gap(gap) => dossiers::gap(tx, device, at, gap)?,
             What::Boot(boot) => {
                 let body = json!({"at": at, "boot_id": cut(&boot.boot_id), "clean": boot.clean});
                 events::record(tx, &self.by, Happened::AgentStarted, device.into(), &body)?;
@@ -242,7 +244,12 @@ impl<'a> Taking<'a> {
             What::Result(result) => {
                 self.feed(record, at, result)?;
             }
-            What::Change(_) | What::Outage(_) | What::Boot(_) | What::Dropped(_) => {}
+            What::Change(_)
+            | What::Ladder(_)
+            | What::Gap(_)
+            | What::Outage(_)
+            | What::Boot(_)
+            | What::Dropped(_) => {}
         }
         Ok(())
     }

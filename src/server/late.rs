@@ -55,7 +55,12 @@ impl Late {
                 let gap = self.gap(tx, settings, result.check)?;
                 self.gathered.add(check.device, proven, Source::Check, at, gap);
             }
-            What::Change(_) | What::Outage(_) | What::Boot(_) | What::Dropped(_) => {}
+            What::Change(_)
+            | What::Ladder(_)
+            | What::Gap(_)
+            | What::Outage(_)
+            | What::Boot(_)
+            | What::Dropped(_) => {}
         }
         Ok(())
     }

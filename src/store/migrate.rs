@@ -19,6 +19,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { name: "0003_notify", sql: include_str!("migrations/0003_notify.sql") },
     Migration { name: "0004_maintenance", sql: include_str!("migrations/0004_maintenance.sql") },
     Migration { name: "0005_history", sql: include_str!("migrations/0005_history.sql") },
+    Migration { name: "0006_diagnosis", sql: include_str!("migrations/0006_diagnosis.sql") },
+    Migration { name: "0007_dns", sql: include_str!("migrations/0007_dns.sql") },
 ];
 
 /// How many have been made.

@@ -8,6 +8,7 @@ pub mod agents;
 pub mod blind;
 pub mod checks;
 pub mod devices;
+pub mod dossiers;
 mod engine;
 mod error;
 pub mod events;

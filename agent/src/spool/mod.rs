@@ -277,7 +277,12 @@ impl Spool {
             match what {
                 What::Result(result) => newest.push((Some(result.check), seq)),
                 What::Status(_) => newest.push((None, seq)),
-                What::Change(_) | What::Outage(_) | What::Boot(_) | What::Dropped(_) => {}
+                What::Change(_)
+                | What::Ladder(_)
+                | What::Gap(_)
+                | What::Outage(_)
+                | What::Boot(_)
+                | What::Dropped(_) => {}
             }
         }
         let limits =

@@ -23,7 +23,13 @@ fn result(check: i64) -> What {
 }
 
 fn outage() -> What {
-    What::Outage(AgentOutage { began_at: Time(1), ended_at: None, tries: 3, reason: "timed out".into() })
+    What::Outage(AgentOutage {
+        began_at: Time(1),
+        ended_at: None,
+        tries: 3,
+        reason: "timed out".into(),
+        ..AgentOutage::default()
+    })
 }
 
 fn identity() -> Identity {

@@ -57,7 +57,10 @@ impl Totals {
         let seq = self.next_seq;
         let body = serde_json::to_string(what)?;
         let bytes = body.len() as u64 + ROW_BYTES;
-        let kept = matches!(what, What::Outage(_) | What::Boot(_) | What::Dropped(_));
+        let kept = matches!(
+            what,
+            What::Outage(_) | What::Boot(_) | What::Dropped(_) | What::Gap(_) | What::Ladder(_)
+        );
         let check = match what {
             What::Result(result) => Some(result.check),
             _ => None,
@@ -169,6 +172,8 @@ pub(super) fn kind(what: &What) -> &'static str {
         What::Status(_) => "status",
         What::Result(_) => "result",
         What::Change(_) => "change",
+        What::Ladder(_) => "ladder",
+        What::Gap(_) => "gap",
         What::Outage(_) => "outage",
         What::Boot(_) => "boot",
         What::Dropped(_) => "dropped",

@@ -104,6 +104,7 @@ fn after_three_failed_tries_the_agent_is_cut_off_and_tells_its_beginning_and_end
         ended_at: Some(at(now + 5).wall),
         tries: 4,
         reason: "connect 192.0.2.1:443: timed out".into(),
+        ..AgentOutage::default()
     });
     assert_eq!(recorded(&mut state, now + 5), [ended]);
     assert_eq!(state.standing(), &Standing::Online);

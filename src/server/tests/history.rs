@@ -127,7 +127,13 @@ async fn an_agent_that_tells_it_was_cut_off_ran_all_that_time() {
     house.away_for(600).await;
     agent.seq += 1;
     let (began_at, ended_at) = (house.now() - Millis::from_secs(595), Some(house.now()));
-    let told = agent::report::AgentOutage { began_at, ended_at, tries: 4, reason: "refused".to_owned() };
+    let told = agent::report::AgentOutage {
+        began_at,
+        ended_at,
+        tries: 4,
+        reason: "refused".to_owned(),
+        ..agent::report::AgentOutage::default()
+    };
     let call =
         CheckIn { records: vec![house.record(agent.seq, What::Outage(told))], ..house.empty_call("a") };
     house.call(Credential::Secret(agent.secret), call, None).await.unwrap();

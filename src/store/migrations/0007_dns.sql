@@ -1,0 +1,1 @@
+-- Devices' names in DNS: what a name server was told, and what it has.
