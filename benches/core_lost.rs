@@ -112,39 +112,49 @@ impl Fleet {
         self.clock.advance(SECOND);
         let version = self.app.store.read(settings::config_version).expect("a version");
         if version != self.version {
+            // The agent inside the server is woken, and calls at once for what it is to do now.
             self.version = version;
-            for check in self.app.store.read(|tx| checks::to_run(tx, None)).expect("the checks") {
-                let slot = check.id.0 % EVERY;
-                let due = self.due.entry(check.id.0).or_insert((now + slot, check.nudge));
-                if due.1 != check.nudge {
-                    *due = (now, check.nudge);
-                }
-            }
+            self.call(Vec::new(), now).await;
         }
-        let due: Vec<i64> = self.due.iter().filter(|(_, due)| due.0 <= now).map(|(id, _)| *id).collect();
+        let mut due: Vec<i64> = self.due.iter().filter(|(_, due)| due.0 <= now).map(|(id, _)| *id).collect();
+        // The worst order: the core router is heard of last, when everybody behind it has failed already.
+        due.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
         // As many results are taken in while all is well as later, when they fail and are tried again.
         let next = if now < 60 { EVERY } else { RETRY };
         for some in due.chunks(MAX_RECORDS) {
-            let mut call = CheckIn {
-                sent_at: self.clock.now(),
-                sent_mono: Millis(self.clock.now().0),
-                log: "local".to_owned(),
-                config: self.etag.clone(),
-                ..CheckIn::default()
-            };
+            let mut records = Vec::new();
             for id in some {
                 self.seq += 1;
-                call.records.push(self.record(*id, outcome));
+                records.push(self.record(*id, outcome));
                 self.due.entry(*id).and_modify(|due| due.0 = now + next);
             }
             self.results += some.len();
-            let (known, who) = (self.app.known(), Credential::Local(self.this_machine));
-            let answer =
-                self.app.store.submit(move |tx| ingest::check_in(tx, &known, who, &call, None)).await;
-            let reply = answer.expect("an answer").expect("it is taken in");
-            self.etag = reply.config.map(|config| config.etag).or(self.etag.take());
+            self.call(records, now).await;
         }
         tick::settle(&self.app).await.expect("the duties");
+    }
+
+    /// Calls the server, and takes the configuration that comes with its answer: what is new there runs in its turn, what
+    /// somebody wants at once runs now.
+    async fn call(&mut self, records: Vec<Record>, now: i64) {
+        let call = CheckIn {
+            sent_at: self.clock.now(),
+            sent_mono: Millis(self.clock.now().0),
+            log: "local".to_owned(),
+            config: self.etag.clone(),
+            records,
+            ..CheckIn::default()
+        };
+        let (known, who) = (self.app.known(), Credential::Local(self.this_machine));
+        let answer = self.app.store.submit(move |tx| ingest::check_in(tx, &known, who, &call, None)).await;
+        let Some(config) = answer.expect("an answer").expect("it is taken in").config else { return };
+        self.etag = Some(config.etag);
+        for task in config.tasks {
+            let due = self.due.entry(task.check).or_insert((now + task.check % EVERY, task.nudge));
+            if due.1 != task.nudge {
+                *due = (now, task.nudge);
+            }
+        }
     }
 
     fn record(&self, check: i64, outcome: Outcome) -> Record {

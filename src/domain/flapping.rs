@@ -24,15 +24,20 @@ pub enum Flapping {
     Until(Time),
 }
 
-/// Whether a device flaps. `states`: what it was and since when it was seen so, oldest first. Only what is the device's own
-/// doing counts: changes between up, degraded and down.
+/// Whether a change is the device's own doing, and counts: one between up, degraded and down.
 #[must_use]
-pub fn flaps(states: &[(Time, State)], flapped: bool, rule: Rule, now: Time) -> Flapping {
+pub fn counts(from: State, to: State) -> bool {
     let own = |state: State| match state {
         State::Up | State::Degraded | State::Down => true,
         State::Unknown | State::Unreachable => false,
     };
-    let changes = states.windows(2).filter(|pair| own(pair[0].1) && own(pair[1].1) && pair[0].1 != pair[1].1);
+    own(from) && own(to) && from != to
+}
+
+/// Whether a device flaps. `states`: what it was and since when it was seen so, oldest first.
+#[must_use]
+pub fn flaps(states: &[(Time, State)], flapped: bool, rule: Rule, now: Time) -> Flapping {
+    let changes = states.windows(2).filter(|pair| counts(pair[0].1, pair[1].1));
     let changes: Vec<Time> = changes.map(|pair| pair[1].0).collect();
     let recent = changes.iter().filter(|at| **at > now - rule.window).count();
     let Some(last) = changes.last() else { return Flapping::Steady };

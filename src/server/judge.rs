@@ -6,9 +6,9 @@ use schedules::Millis;
 use crate::app::Snapshot;
 use crate::domain::check::{Health, Kind, Status};
 use crate::domain::device::State;
-use crate::domain::flapping::{Flapping, Rule, flaps};
+use crate::domain::flapping::{self, Flapping, Rule, flaps};
 use crate::domain::ids::DeviceId;
-use crate::domain::judgement::{self, Evidence, Judgement, Proof, Recheck, Sight};
+use crate::domain::judgement::{self, Evidence, Judgement, Parent, Proof, Recheck, Sight};
 use crate::server::sight::{self, Eyes};
 use crate::server::{contact, tickets as desk};
 use crate::store::checks::Nudged;
@@ -35,7 +35,9 @@ pub fn judge_with(tx: &WriteTx, known: &Snapshot, id: DeviceId, eyes: &Eyes, by:
 
 fn look(tx: &WriteTx, known: &Snapshot, id: DeviceId, by: &Actor, eyes: Option<&Eyes>) -> Result<()> {
     let Some(device) = devices::bare(tx, id)? else { return Ok(()) };
-    let mut evidence = evidence(tx, known, &device)?;
+    let parents = devices::parents(tx, id)?;
+    let above: Vec<DeviceId> = parents.iter().map(|(parent, _)| *parent).collect();
+    let mut evidence = evidence(tx, known, &device, parents)?;
     let hold = contact::hold(known);
     let mut judged = judgement::judge(&evidence, hold, tx.now);
     if evidence.sight == Sight::NotLooked
@@ -48,6 +50,7 @@ fn look(tx: &WriteTx, known: &Snapshot, id: DeviceId, by: &Actor, eyes: Option<&
     let retry = known.settings.span("check.retry");
     match judged.recheck {
         Recheck::Nobody => {}
+        Recheck::Parents if eyes.is_some_and(|eyes| !eyes.asks(&above)) => {}
         Recheck::Parents => checks::nudge(tx, Nudged::Parents(id), tx.now - retry)?,
         Recheck::Own => checks::nudge(tx, Nudged::Own(id), tx.now - retry)?,
         Recheck::Others => {
@@ -67,13 +70,17 @@ fn look(tx: &WriteTx, known: &Snapshot, id: DeviceId, by: &Actor, eyes: Option<&
     let reason = judged.reason.as_deref().unwrap_or_default();
     tracing::info!(device.id = id.0, device.name = %device.name, from = %device.state, to = %judged.state,
         reason, "state");
-    flap(tx, known, &device, by)?;
+    if flapping::counts(device.state, judged.state) || device.flapping_since.is_some() {
+        flap(tx, known, &device, by)?;
+    }
     follow(tx, known, &device, &judged, evidence.sight, by)?;
     tickets::look_soon(tx, id)?;
     devices::judge_children_soon(tx, id)?;
     match judged.state {
         State::Unknown => Ok(()),
-        State::Up | State::Degraded | State::Down | State::Unreachable => {
+        // Its parents were tried: that is how it is known.
+        State::Unreachable => checks::nudge(tx, Nudged::Children(id), tx.now - retry),
+        State::Up | State::Degraded | State::Down => {
             checks::nudge(tx, Nudged::Neighbours(id), tx.now - retry)
         }
     }
@@ -87,16 +94,20 @@ fn maintenance_is_over(tx: &WriteTx, id: DeviceId) -> Result<()> {
     Ok(())
 }
 
-fn evidence(tx: &Tx, known: &Snapshot, device: &Device) -> Result<Evidence> {
-    let checks = checks::of_device(tx, device.id)?;
-    let proof = |check: &checks::Check| {
-        let good_at = if check.kind == Kind::CheckIn { device.last_check_in_at } else { None };
+fn evidence(
+    tx: &Tx,
+    known: &Snapshot,
+    device: &Device,
+    parents: Vec<(DeviceId, Parent)>,
+) -> Result<Evidence> {
+    let proof = |proof: Proof| {
+        let good_at = if proof.kind == Kind::CheckIn { device.last_check_in_at } else { None };
         Proof {
-            kind: check.kind,
-            health: check.health.map(|health| Health { good_at: health.good_at.max(good_at), ..health }),
-            awaited_until: check
+            health: proof.health.map(|health| Health { good_at: health.good_at.max(good_at), ..health }),
+            awaited_until: proof
                 .awaited_until
-                .filter(|_| check.health.is_none_or(|h| h.status == Status::Unknown)),
+                .filter(|_| proof.health.is_none_or(|h| h.status == Status::Unknown)),
+            ..proof
         }
     };
     let (sight, back) = sight::known(tx, known)?;
@@ -104,8 +115,8 @@ fn evidence(tx: &Tx, known: &Snapshot, device: &Device) -> Result<Evidence> {
         was: device.state,
         was_since: device.since,
         held_since: device.held_since,
-        checks: checks.iter().map(proof).collect(),
-        parents: devices::parents(tx, device.id)?.into_iter().map(|(_, parent)| parent).collect(),
+        checks: checks::proofs(tx, device.id)?.into_iter().map(proof).collect(),
+        parents: parents.into_iter().map(|(_, parent)| parent).collect(),
         paused: device.paused_at.is_some(),
         sight,
         back,
@@ -122,6 +133,8 @@ fn follow(
 ) -> Result<()> {
     match judged.state {
         State::Down => went_down(tx, known, device, judged, by),
+        // What was reachable until now has no outage that lasts.
+        State::Unreachable if device.state.is_reachable() => Ok(()),
         State::Unreachable => match outages::open_of(tx, device.id)? {
             Some(outage) => outages::ticket_due(tx, outage.id, None),
             None => Ok(()),

@@ -1,6 +1,7 @@
 //! Whether the server itself can see: its anchors, and whether unrelated sites drop together.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 
 use schedules::{Millis, Time};
 
@@ -20,7 +21,11 @@ const TRIED: usize = 32;
 
 /// What the server sees, looked at once for many judgements, and only where one needs it.
 #[derive(Default)]
-pub struct Eyes(OnceCell<Looked>);
+pub struct Eyes {
+    looked: OnceCell<Looked>,
+    /// Parents that were asked for already: a thousand children wait for the same one.
+    asked: RefCell<BTreeSet<DeviceId>>,
+}
 
 struct Looked {
     seen: Seen,
@@ -41,11 +46,11 @@ pub fn rule(known: &Snapshot) -> Rule {
 
 impl Eyes {
     fn looked(&self, tx: &Tx, known: &Snapshot) -> Result<&Looked> {
-        if let Some(looked) = self.0.get() {
+        if let Some(looked) = self.looked.get() {
             return Ok(looked);
         }
         let looked = look(tx, known, tx.now)?;
-        Ok(self.0.get_or_init(|| looked))
+        Ok(self.looked.get_or_init(|| looked))
     }
 
     /// Whether the server can see, when a device has failed since `since`. Where it cannot, it says so.
@@ -62,6 +67,12 @@ impl Eyes {
                 Ok(Sight::Blind(since))
             }
         }
+    }
+
+    /// Whether one of these parents was not asked for yet; now all of them are.
+    pub fn asks(&self, parents: &[DeviceId]) -> bool {
+        let mut asked = self.asked.borrow_mut();
+        parents.iter().fold(false, |new, parent| asked.insert(*parent) || new)
     }
 
     /// Has others tried, so that the server knows whether it can see.

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::domain::check::{Health, Kind};
 use crate::domain::event::Kind as Happened;
 use crate::domain::ids::{CheckId, DeviceId};
+use crate::domain::judgement::Proof;
 use crate::domain::rollup::Sample;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
@@ -236,32 +237,54 @@ pub fn known(tx: &Tx, id: CheckId) -> Result<Option<Known>> {
     )
 }
 
+/// What is known of a device by its checks: as much of them as a judgement needs.
+///
+/// # Errors
+/// The database's.
+pub fn proofs(tx: &Tx, device: DeviceId) -> Result<Vec<Proof>> {
+    tx.all(
+        "SELECT c.kind, h.status, h.run, h.count, h.since, h.last_at, h.good_at, h.run_since, c.awaited_until
+         FROM checks c LEFT JOIN check_health h ON h.check_id = c.id WHERE c.device_id = $1 ORDER BY c.id",
+        args![device.0],
+        |row| Ok(Proof { kind: word(row, 0)?, health: health(row, 1, 6, 7)?, awaited_until: row.get(8)? }),
+    )
+}
+
 /// Writes down what a check's results have made of it. `result`: the newest one, for whoever looks.
 ///
 /// # Errors
 /// The database's.
 pub fn set_health(tx: &WriteTx, id: CheckId, health: &Health, result: Option<&CheckResult>) -> Result<()> {
-    tx.run(
-        "INSERT INTO check_health (check_id, status, run, count, since, last_at, rtt_us, loss_permille, message,
-         good_at, run_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-         ON CONFLICT (check_id) DO UPDATE SET status = excluded.status, run = excluded.run, count = excluded.count,
-         since = excluded.since, last_at = excluded.last_at, rtt_us = excluded.rtt_us,
-         loss_permille = excluded.loss_permille, message = excluded.message, good_at = excluded.good_at,
-         run_since = excluded.run_since",
-        args![
-            id.0,
-            health.status.as_str(),
-            health.run.as_str(),
-            i64::from(health.count),
-            health.since,
-            health.last_at,
-            result.and_then(|r| r.rtt_us).map(i64::from),
-            result.and_then(|r| r.loss_permille).map(i64::from),
-            result.map_or("", |r| r.message.as_str()),
-            health.good_at,
-            health.run_since
-        ],
+    let (status, run, count) = (health.status.as_str(), health.run.as_str(), i64::from(health.count));
+    let rtt_us = result.and_then(|r| r.rtt_us);
+    let loss_permille = result.and_then(|r| r.loss_permille);
+    let message = result.map_or("", |r| r.message.as_str());
+    let values = args![
+        id.0,
+        status,
+        run,
+        count,
+        health.since,
+        health.last_at,
+        rtt_us,
+        loss_permille,
+        message,
+        health.good_at,
+        health.run_since
+    ];
+    // Nearly always there is one: to change it costs half of what it costs to try to add one first.
+    let changed = tx.run(
+        "UPDATE check_health SET status = $2, run = $3, count = $4, since = $5, last_at = $6, rtt_us = $7,
+         loss_permille = $8, message = $9, good_at = $10, run_since = $11 WHERE check_id = $1",
+        values,
     )?;
+    if changed == 0 {
+        tx.run(
+            "INSERT INTO check_health (check_id, status, run, count, since, last_at, rtt_us, loss_permille, message,
+             good_at, run_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            values,
+        )?;
+    }
     Ok(())
 }
 
@@ -339,6 +362,8 @@ pub enum Nudged {
     Own(DeviceId),
     /// Those of its parents.
     Parents(DeviceId),
+    /// Those of its children.
+    Children(DeviceId),
     /// Those of its parents and children.
     Neighbours(DeviceId),
     /// Everybody's.
@@ -351,31 +376,40 @@ pub enum Nudged {
 /// # Errors
 /// The database's.
 pub fn nudge(tx: &WriteTx, whose: Nudged, not_since: Time) -> Result<()> {
-    let (within, device) = match whose {
-        Nudged::Own(device) => ("device_id = $3", device),
-        Nudged::Parents(device) => {
-            ("device_id IN (SELECT parent_id FROM device_parent WHERE device_id = $3)", device)
+    let found = match whose {
+        Nudged::Own(device) => quiet(tx, "SELECT $1", device, not_since)?,
+        Nudged::Parents(device) => quiet(tx, PARENTS, device, not_since)?,
+        Nudged::Children(device) => quiet(tx, CHILDREN, device, not_since)?,
+        Nudged::Neighbours(device) => {
+            let mut found = quiet(tx, PARENTS, device, not_since)?;
+            found.append(&mut quiet(tx, CHILDREN, device, not_since)?);
+            found
         }
-        Nudged::Neighbours(device) => (
-            "device_id IN (SELECT parent_id FROM device_parent WHERE device_id = $3
-             UNION ALL SELECT device_id FROM device_parent WHERE parent_id = $3)",
-            device,
-        ),
-        Nudged::All => ("device_id > $3", DeviceId(0)),
+        Nudged::All => quiet(tx, "SELECT id FROM device WHERE id > $1", DeviceId(0), not_since)?,
     };
-    let agents = tx.all(
-        &format!(
-            "UPDATE checks SET nudge = nudge + 1, nudged_at = $1 WHERE {within} AND spec <> '{{}}'
-             AND (nudged_at IS NULL OR nudged_at <= $2) RETURNING agent_id"
-        ),
-        args![tx.now, not_since, device.0],
-        |row| Ok(row.get::<Option<i64>>(0)?.map(DeviceId)),
-    )?;
-    let agents: BTreeSet<Option<DeviceId>> = agents.into_iter().collect();
+    for (check, _) in &found {
+        tx.run("UPDATE checks SET nudge = nudge + 1, nudged_at = $2 WHERE id = $1", args![check.0, tx.now])?;
+    }
+    let agents: BTreeSet<Option<DeviceId>> = found.into_iter().map(|(_, agent)| agent).collect();
     for agent in agents {
         config_changed(tx, agent.into())?;
     }
     Ok(())
+}
+
+const PARENTS: &str = "SELECT parent_id FROM device_parent WHERE device_id = $1";
+const CHILDREN: &str = "SELECT device_id FROM device_parent WHERE parent_id = $1";
+
+/// The checks of those devices that somebody runs and that nobody wanted since `since`, each with its agent.
+fn quiet(tx: &Tx, devices: &str, device: DeviceId, since: Time) -> Result<Vec<(CheckId, Option<DeviceId>)>> {
+    tx.all(
+        &format!(
+            "WITH wanted (id) AS ({devices}) SELECT c.id, c.agent_id FROM wanted w JOIN checks c ON c.device_id = w.id
+             WHERE c.spec <> '{{}}' AND (c.nudged_at IS NULL OR c.nudged_at <= $2)"
+        ),
+        args![device.0, since],
+        |row| Ok((CheckId(row.get(0)?), row.get::<Option<i64>>(1)?.map(DeviceId))),
+    )
 }
 
 /// The plain pings that were missed since `since` are waited for anew from now on: nobody could have heard them. The

@@ -118,12 +118,18 @@ pub fn find(tx: &Tx, id_or_name: &str) -> Result<Option<Device>> {
     Ok(Some(found))
 }
 
-/// The device of that number as it is judged: without its tags and parents.
+/// The device of that number as it is judged: without its site, tags, parents, and what people wrote.
 ///
 /// # Errors
 /// The database's.
 pub fn bare(tx: &Tx, id: DeviceId) -> Result<Option<Device>> {
-    tx.maybe(&format!("{SELECT} WHERE d.id = $1"), args![id.0], device)
+    tx.maybe(
+        "SELECT d.id, d.name, NULL, NULL, NULL, d.address_from, NULL, d.importance, d.state, d.state_since, d.reason,
+         d.paused_at, '', d.created_at, a.last_check_in_at, d.held_since, d.flapping_since
+         FROM device d LEFT JOIN agent a ON a.device_id = d.id WHERE d.id = $1",
+        args![id.0],
+        device,
+    )
 }
 
 /// The device of that id or name, which must be there.
@@ -421,13 +427,9 @@ fn set_parents(tx: &WriteTx, id: DeviceId, parents: &[String]) -> Result<()> {
     if parents.is_empty() {
         return Ok(());
     }
-    let mut known: HashMap<DeviceId, Vec<DeviceId>> = HashMap::new();
-    tx.each("SELECT device_id, parent_id FROM device_parent", args![], |row| {
-        known.entry(DeviceId(row.get(0)?)).or_default().push(DeviceId(row.get(1)?));
-        Ok(())
-    })?;
     for parent in parents {
         let parent = find(tx, parent)?.ok_or_else(|| Error::not_found("device", parent))?;
+        let known = above(tx, parent.id)?;
         if let Some(way) = cycle(&known, id, parent.id) {
             let names: Vec<String> =
                 way.iter().map(|&step| Ok(of(tx, step)?.name)).collect::<Result<Vec<_>>>()?;
@@ -437,9 +439,24 @@ fn set_parents(tx: &WriteTx, id: DeviceId, parents: &[String]) -> Result<()> {
             "INSERT INTO device_parent (device_id, parent_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
             args![id.0, parent.id.0],
         )?;
-        known.entry(id).or_default().push(parent.id);
     }
     Ok(())
+}
+
+/// The ways from a device upwards: of each device on them its parents.
+fn above(tx: &Tx, id: DeviceId) -> Result<HashMap<DeviceId, Vec<DeviceId>>> {
+    let mut known: HashMap<DeviceId, Vec<DeviceId>> = HashMap::new();
+    tx.each(
+        "WITH RECURSIVE above (id) AS (SELECT d.id FROM device d WHERE d.id = $1
+         UNION SELECT p.parent_id FROM above a JOIN device_parent p ON p.device_id = a.id)
+         SELECT p.device_id, p.parent_id FROM above a JOIN device_parent p ON p.device_id = a.id",
+        args![id.0],
+        |row| {
+            known.entry(DeviceId(row.get(0)?)).or_default().push(DeviceId(row.get(1)?));
+            Ok::<(), Error>(())
+        },
+    )?;
+    Ok(known)
 }
 
 fn device(row: &Row) -> Result<Device> {

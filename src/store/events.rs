@@ -84,10 +84,10 @@ pub const TEXT: &[&str] = &["e.kind", "e.actor", "d.name", "e.body"];
 ///
 /// # Errors
 /// The database's.
-pub fn record(tx: &WriteTx, by: &Actor, kind: Kind, about: About, body: &Value) -> Result<EventId> {
-    let id = tx.id(
+pub fn record(tx: &WriteTx, by: &Actor, kind: Kind, about: About, body: &Value) -> Result<()> {
+    tx.run(
         "INSERT INTO event (at, kind, actor, device_id, site_id, ticket_id, body)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         args![
             tx.now,
             kind.as_str(),
@@ -98,7 +98,7 @@ pub fn record(tx: &WriteTx, by: &Actor, kind: Kind, about: About, body: &Value) 
             body.to_string()
         ],
     )?;
-    Ok(EventId(id))
+    Ok(())
 }
 
 /// The lines that are asked for, oldest first; of a page the newest.

@@ -53,16 +53,19 @@ pub fn judge_soon(tx: &WriteTx, id: DeviceId) -> Result<()> {
     Ok(())
 }
 
-/// Asks for the children of a device to be judged anew.
+/// Asks for the children of a device to be judged anew: those whose state may follow from their parents'. One that
+/// answers is reachable, however its parents are.
 ///
 /// # Errors
 /// The database's.
 pub fn judge_children_soon(tx: &WriteTx, id: DeviceId) -> Result<()> {
-    tx.run(
-        "UPDATE device SET judge_at = $2 WHERE id IN (SELECT device_id FROM device_parent WHERE parent_id = $1)",
-        args![id.0, tx.now],
+    let children = tx.all(
+        "SELECT d.id FROM device_parent p JOIN device d ON d.id = p.device_id WHERE p.parent_id = $1
+         AND (d.state NOT IN ('up', 'degraded') OR d.held_since IS NOT NULL)",
+        args![id.0],
+        |row| Ok(DeviceId(row.get(0)?)),
     )?;
-    Ok(())
+    children.into_iter().try_for_each(|child| judge_soon(tx, child))
 }
 
 /// Says since when a device flaps, and when to look whether it is quiet again.

@@ -133,6 +133,11 @@ pub fn run_out(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn look_soon(tx: &WriteTx, device: DeviceId) -> Result<()> {
+    let any =
+        "SELECT 1 FROM ticket WHERE kind = 'outage' AND state IN ('open', 'waiting', 'recovered') LIMIT 1";
+    if tx.maybe(any, args![], |row| row.get::<i64>(0))?.is_none() {
+        return Ok(());
+    }
     tx.run(
         "UPDATE ticket SET rescore_at = $2 WHERE kind = 'outage' AND state IN ('open', 'waiting', 'recovered')
          AND device_id IN (WITH RECURSIVE above (id) AS (SELECT d.id FROM device d WHERE d.id = $1
