@@ -6,7 +6,7 @@ use lineman::domain::query::BadQuery;
 use lineman::store;
 
 /// Why a command did not do what was asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     /// The exit code.
     pub code: Code,

@@ -6,6 +6,8 @@ mod check;
 mod completions;
 mod data;
 mod device;
+mod dns;
+mod doctor;
 mod event;
 mod export;
 mod failure;
@@ -102,6 +104,9 @@ enum Noun {
     Notify(notify::NotifyVerb),
     #[command(subcommand)]
     Setting(setting::SettingVerb),
+    #[command(subcommand)]
+    Dns(dns::DnsVerb),
+    Doctor(doctor::DoctorOptions),
     Export(export::ExportOptions),
     Completions(completions::CompletionsOptions),
 }
@@ -129,6 +134,8 @@ impl Noun {
             Noun::Report(verb) => verb.run(context),
             Noun::Notify(verb) => verb.run(context),
             Noun::Setting(verb) => verb.run(context),
+            Noun::Dns(verb) => verb.run(context),
+            Noun::Doctor(options) => options.run(context),
             Noun::Export(options) => options.run(context),
             Noun::Completions(options) => options.run(),
         }

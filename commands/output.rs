@@ -20,6 +20,8 @@ pub enum Output {
     Text(String),
     /// A list.
     Table(Table),
+    /// A list that is an answer as well: where it says that something is wrong, the program ends with that failure.
+    Judged(Table, Option<Failure>),
     /// One thing: to people a line a column, to machines an object.
     Record(Table),
     /// One thing that is now as it was to be: to people its line of the list, and what else there is to say; to
@@ -108,6 +110,7 @@ impl Fields {
         match output {
             Output::Nothing | Output::Text(_) => Ok(()),
             Output::Table(table)
+            | Output::Judged(table, _)
             | Output::Record(table)
             | Output::Changed(table, _)
             | Output::Said(table, _) => self.of(Table { rows: Vec::new(), ..table.clone() }).map(drop),
@@ -164,6 +167,10 @@ impl Printer {
             Output::Nothing => Ok(()),
             Output::Text(text) => put(&text),
             Output::Table(table) => self.list(self.fields.of(table)?),
+            Output::Judged(table, failure) => {
+                self.list(self.fields.of(table)?)?;
+                failure.map_or(Ok(()), Err)
+            }
             Output::Record(table) => self.one(table, grid::record),
             Output::Changed(table, more) => self.one(table, |table, look| grid::table(table, look) + &more),
             Output::Said(table, said) => self.one(table, |_, _| said),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ::agent::facts::Facts;
 use clap::Args;
+use lineman::domain::dns::Zone;
 use lineman::server::tls::Files;
 use lineman::server::{self, Options};
 use lineman::store::{Mode, devices};
@@ -36,6 +37,12 @@ pub struct ServeOptions {
     /// Its private key, PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Answer DNS there, over UDP and TCP, for the zone of devices' names; may be given several times
+    #[arg(long, value_name = "ADDR:PORT", requires = "zone")]
+    dns: Vec<SocketAddr>,
+    /// The zone of devices' names
+    #[arg(long, value_name = "NAME", requires = "dns")]
+    zone: Option<Zone>,
     /// Print a systemd unit that runs this, and do nothing else
     #[arg(long)]
     unit: bool,
@@ -60,6 +67,7 @@ impl ServeOptions {
             listen: self.listen,
             behind_proxy: self.behind_proxy,
             tls: self.tls_cert.zip(self.tls_key).map(|(certificate, key)| Files { certificate, key }),
+            dns: self.zone.map(|zone| server::dns::Options { listen: self.dns, zone }),
             data: context.data.clone(),
         };
         runtime.block_on(async {
@@ -76,7 +84,11 @@ impl ServeOptions {
                 }
                 stop.send_replace(true);
             });
-            match put(&format!("listening on {}\n{}", server.url(), welcome(context, only))) {
+            let mut said = format!("listening on {}\n", server.url());
+            for at in server.dns().map_err(|e| Failure::failed(format!("{e:#}")))? {
+                said.push_str(&format!("answering DNS on {at}\n"));
+            }
+            match put(&format!("{said}{}", welcome(context, only))) {
                 // That nobody reads it is no reason to stop.
                 Err(failure) if failure.code == Code::NobodyReads => {}
                 other => other?,
@@ -94,6 +106,12 @@ impl ServeOptions {
         }
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
             flags.push_str(&format!(" --tls-cert {} --tls-key {}", certificate.display(), key.display()));
+        }
+        if let Some(zone) = &self.zone {
+            for at in &self.dns {
+                flags.push_str(&format!(" --dns {at}"));
+            }
+            flags.push_str(&format!(" --zone {zone}"));
         }
         flags
     }

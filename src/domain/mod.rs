@@ -5,6 +5,7 @@ pub mod blind;
 pub mod check;
 pub mod check_in;
 pub mod device;
+pub mod dns;
 pub mod event;
 pub mod flapping;
 pub mod history;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use schedules::{Cadence, Millis, Time};
 
+use crate::domain::dns::{Key, Zone};
 use crate::domain::rollup::Kept;
 
 /// What kind of value a setting takes, and within which bounds.
@@ -24,8 +25,10 @@ pub enum Shape {
     Spans(Millis, Millis, usize),
     /// A line of text: at most so many bytes.
     Text(usize),
-    /// A line of text that nobody is shown again: at most so many bytes.
-    Secret(usize),
+    /// The name of a zone in DNS.
+    Zone,
+    /// The key with which a name server is updated: nobody is shown it again.
+    Key,
 }
 
 /// One setting.
@@ -82,13 +85,13 @@ pub const ALL: &[Setting] = &[
         meaning: "a check-in counts as missed after two intervals and this" },
     Setting { key: "contact.backoff", default: "5m", shape: Shape::Span(SECOND, DAY),
         meaning: "the longest pause between attempts to contact a device whose check-ins stopped" },
-    Setting { key: "dns.key", default: "", shape: Shape::Secret(512),
+    Setting { key: "dns.key", default: "", shape: Shape::Key,
         meaning: "the TSIG key with which the name server is updated: NAME:ALGORITHM:BASE64" },
     Setting { key: "dns.server", default: "", shape: Shape::Text(255),
         meaning: "the name server that is updated with devices' addresses (RFC 2136): HOST or HOST:PORT; empty: none" },
     Setting { key: "dns.ttl", default: "1m", shape: Shape::Span(SECOND, DAY),
         meaning: "how long others may keep a device's address before they ask again" },
-    Setting { key: "dns.zone", default: "", shape: Shape::Text(255),
+    Setting { key: "dns.zone", default: "", shape: Shape::Zone,
         meaning: "the zone in which devices' names stand at that name server" },
     Setting { key: "event.keep", default: "1830d", shape: Shape::Span(DAY, Millis(YEAR.0 * 100)),
         meaning: "how long events are kept" },
@@ -254,7 +257,17 @@ impl Setting {
                 }
                 Ok(found.iter().map(Millis::to_string).collect::<Vec<_>>().join(","))
             }
-            Shape::Text(most) | Shape::Secret(most) => {
+            Shape::Zone if value.is_empty() => Ok(String::new()),
+            Shape::Zone => value.parse().map(|zone: Zone| zone.to_string()).map_err(|e| bad(e.to_string())),
+            Shape::Key if value.is_empty() => Ok(String::new()),
+            Shape::Key => match value.parse::<Key>() {
+                Ok(_) => Ok(value.to_owned()),
+                // What was meant to be one is not shown either.
+                Err(why) => {
+                    Err(BadSetting::Value { key: self.key, value: "…".to_owned(), why: why.to_owned() })
+                }
+            },
+            Shape::Text(most) => {
                 if value.len() > most || value.chars().any(char::is_control) {
                     return Err(bad(format!("must be one line of at most {most} bytes")));
                 }

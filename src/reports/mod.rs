@@ -4,6 +4,8 @@
 pub mod availability;
 pub mod checks;
 pub mod devices;
+pub mod dns;
+pub mod doctor;
 pub mod events;
 pub mod history;
 pub mod maintenance;

@@ -2,7 +2,7 @@
 
 use exports::{Column, Table, Value};
 
-use crate::domain::setting::ALL;
+use crate::domain::setting::{ALL, Setting, Shape};
 use crate::store::{Result, Tx, settings};
 
 /// All settings, as they stand and as they are where nobody set them.
@@ -23,11 +23,27 @@ pub fn list(tx: &Tx) -> Result<Table> {
     for setting in ALL {
         table.push(vec![
             Value::Text(setting.key.to_owned()),
-            Value::Text(now.text(setting.key).to_owned()),
+            Value::Text(shown(setting, now.text(setting.key)).to_owned()),
             Value::Text(setting.default.to_owned()),
             Value::Bool(set.iter().any(|key| key == setting.key)),
             Value::Text(setting.meaning.to_owned()),
         ]);
     }
     Ok(table)
+}
+
+/// A value as it is shown: of a secret only that there is one.
+fn shown<'a>(setting: &Setting, value: &'a str) -> &'a str {
+    match setting.shape {
+        Shape::Key if !value.is_empty() => "(secret)",
+        Shape::Key
+        | Shape::Zone
+        | Shape::Span(..)
+        | Shape::Count(..)
+        | Shape::When
+        | Shape::Names(_)
+        | Shape::Addresses(_)
+        | Shape::Spans(..)
+        | Shape::Text(_) => value,
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod contact;
+pub mod dns;
 pub mod http;
 pub mod ingest;
 pub mod jobs;
@@ -49,6 +50,8 @@ pub struct Options {
     pub behind_proxy: bool,
     /// A key and certificate of the operator's; absent: its own, where connections must be encrypted.
     pub tls: Option<tls::Files>,
+    /// Where it answers DNS, and for which zone; absent: it does not.
+    pub dns: Option<dns::Options>,
     /// The folder of its data.
     pub data: PathBuf,
 }
@@ -60,6 +63,7 @@ pub struct Server {
     serving: Serving,
     pulse: Arc<Pulse>,
     device: DeviceId,
+    dns: Option<dns::Server>,
     data: PathBuf,
     url: String,
     /// Held as long as the server is: nobody else serves from this folder.
@@ -90,10 +94,14 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
     let shown = url.clone();
     app.store.submit(move |tx| settings::set_server(tx, &hash, &shown)).await?;
     let device = start::start(&app).await?;
+    let dns = match &options.dns {
+        Some(wanted) => Some(dns::bind(app.clone(), wanted).await?),
+        None => None,
+    };
     let pulse = Arc::new(Pulse::default());
     let router = routes::routes(Shared { app: app.clone(), pulse: pulse.clone() });
     let serving = Serving { router, tls, behind_proxy: options.behind_proxy };
-    Ok(Server { app, listener, serving, pulse, device, data: options.data.clone(), url, lock })
+    Ok(Server { app, listener, serving, pulse, device, dns, data: options.data.clone(), url, lock })
 }
 
 /// Makes sure that nobody else serves from this folder.
@@ -115,6 +123,14 @@ impl Server {
         &self.url
     }
 
+    /// Where it answers DNS.
+    ///
+    /// # Errors
+    /// The machine's.
+    pub fn dns(&self) -> Result<Vec<SocketAddr>> {
+        Ok(self.dns.as_ref().map(dns::Server::addresses).transpose()?.unwrap_or_default())
+    }
+
     /// The device that is this machine.
     #[must_use]
     pub fn this_machine(&self) -> DeviceId {
@@ -126,7 +142,7 @@ impl Server {
     /// # Errors
     /// A part that must not end did, or the last commit failed.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<()> {
-        let Server { app, listener, serving, pulse, device, data, url, lock } = self;
+        let Server { app, listener, serving, pulse, device, dns, data, url, lock } = self;
         tracing::info!(%url, data = %data.display(), "serving");
         let wake = Arc::new(Notify::new());
         let agent = agent::run::run(agent::run::Options {
@@ -142,12 +158,18 @@ impl Server {
         let agent = tokio::spawn(agent);
         let jobs = tokio::spawn(jobs::run(app.clone(), stop.clone()));
         let outbox = tokio::spawn(notify::outbox::run(app.clone(), notify::outbox::Real, stop.clone()));
+        let names = tokio::spawn(dns::sync::run(app.clone(), stop.clone()));
+        let zone = dns.map(|dns| tokio::spawn(dns.run(stop.clone())));
         let tick = tokio::spawn(tick::run(app.clone(), pulse, wake, stop.clone()));
         http::serve(listener, serving, stop).await;
         agent.await.context("the agent inside the server")?.context("the agent inside the server")?;
         tick.await.context("the server's loop")?;
         outbox.await.context("the outbox")?.context("the outbox")?;
         jobs.await.context("the scheduled jobs")?.context("the scheduled jobs")?;
+        names.await.context("the names in DNS")?.context("the names in DNS")?;
+        if let Some(zone) = zone {
+            zone.await.context("the name server")?;
+        }
         start::stopped(&app).await?;
         tokio::task::spawn_blocking(move || app.store.close()).await.context("close the database")?;
         drop(lock);

@@ -9,6 +9,7 @@ use schedules::Time;
 use serde_json::{Value, json};
 
 use crate::domain::device::{AddressFrom, Importance, Mark, State, cycle};
+use crate::domain::dns;
 use crate::domain::event::Kind;
 use crate::domain::ids::{CheckId, DeviceId, SiteId};
 use crate::domain::name;
@@ -254,6 +255,7 @@ impl New {
 /// Its name is none or taken, a parent is missing, a tag is none, there are too many, or the database's.
 pub fn add(tx: &WriteTx, new: &New, by: &Actor) -> Result<Device> {
     let name = free_name(tx, &new.name, None)?;
+    let dns_name = free_dns_name(tx, new.dns_name.as_deref(), &name, None)?;
     let id = tx.id(
         "INSERT INTO device (name, site_id, address, address_from, dns_name, importance, note, state_since, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) RETURNING id",
@@ -262,7 +264,7 @@ pub fn add(tx: &WriteTx, new: &New, by: &Actor) -> Result<Device> {
             new.site.map(|s| s.0),
             new.address.as_deref(),
             new.address_from.as_str(),
-            new.dns_name.as_deref(),
+            dns_name.as_deref(),
             new.importance.as_str(),
             new.note.as_str(),
             tx.now
@@ -286,6 +288,7 @@ pub fn add(tx: &WriteTx, new: &New, by: &Actor) -> Result<Device> {
 pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device> {
     let before = New::like(&of(tx, id)?).body();
     let name = free_name(tx, &new.name, Some(id))?;
+    let dns_name = free_dns_name(tx, new.dns_name.as_deref(), &name, Some(id))?;
     tx.run(
         "UPDATE device SET name = $2, site_id = $3, address = $4, address_from = $5, dns_name = $6, importance = $7,
          note = $8 WHERE id = $1",
@@ -295,7 +298,7 @@ pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device>
             new.site.map(|s| s.0),
             new.address.as_deref(),
             new.address_from.as_str(),
-            new.dns_name.as_deref(),
+            dns_name.as_deref(),
             new.importance.as_str(),
             new.note.as_str()
         ],
@@ -395,6 +398,33 @@ fn free_name(tx: &Tx, wanted: &str, own: Option<DeviceId>) -> Result<String> {
             Err(Error::Conflict(format!("there is a device '{name}' already (id {})", other.id)))
         }
         Some(_) | None => Ok(name.to_owned()),
+    }
+}
+
+/// The DNS name as it is kept, where it is one and nobody else has it. A device without one answers to its own name, so
+/// that counts as well.
+fn free_dns_name(
+    tx: &Tx,
+    wanted: Option<&str>,
+    own_name: &str,
+    own: Option<DeviceId>,
+) -> Result<Option<String>> {
+    let wanted = match wanted {
+        Some(wanted) => Some(dns::canonical(wanted).map_err(|e| Error::usage(e.to_string()))?),
+        None => None,
+    };
+    let claimed = wanted.clone().unwrap_or_else(|| own_name.to_ascii_lowercase());
+    let other = tx.maybe(
+        "SELECT id, name FROM device WHERE (dns_name = $1 OR (dns_name IS NULL AND lower(name) = $1))
+         AND id IS DISTINCT FROM $2 LIMIT 1",
+        args![claimed.as_str(), own.map(|id| id.0)],
+        |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?)),
+    )?;
+    match other {
+        Some((id, name)) if wanted.is_some() => Err(Error::Conflict(format!(
+            "the DNS name '{claimed}' is that of device '{name}' (id {id}) already"
+        ))),
+        Some(_) | None => Ok(wanted),
     }
 }
 

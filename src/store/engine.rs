@@ -12,6 +12,8 @@ use super::tx::short;
 
 /// Says in the file's header that it is lineman's: "lnmn".
 pub(super) const APPLICATION_ID: i64 = 0x6c6e_6d6e;
+/// Looks through the file; "ok" where it is whole.
+pub(super) const QUICK_CHECK: &str = "PRAGMA quick_check(1)";
 /// How long a connection waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a checkpoint waits for readers, while changes wait for it.

@@ -8,6 +8,8 @@ pub mod agents;
 pub mod blind;
 pub mod checks;
 pub mod devices;
+pub mod dns;
+pub mod doctor;
 pub mod dossiers;
 mod engine;
 mod error;

@@ -48,7 +48,11 @@ pub fn set(tx: &WriteTx, key: &str, value: &str, by: &Actor) -> Result<()> {
     )?;
     if before != value {
         config_changed(tx, Whose::All)?;
-        let body = json!({"key": key, "from": before, "to": value});
+        let told = |text: &str| match wanted.shape {
+            setting::Shape::Key if !text.is_empty() => "(secret)".to_owned(),
+            _ => text.to_owned(),
+        };
+        let body = json!({"key": key, "from": told(&before), "to": told(&value)});
         events::record(tx, by, Kind::SettingChanged, About::default(), &body)?;
     }
     Ok(())

@@ -1,0 +1,151 @@
+use hickory_proto::op::Message;
+use proptest::prelude::*;
+
+use super::*;
+
+fn records() -> Records {
+    let hosts: Hosts = [
+        ("gw.devices.example", vec!["192.0.2.1", "2001:db8::1"]),
+        ("ap.north.devices.example", vec!["192.0.2.7"]),
+    ]
+    .into_iter()
+    .map(|(name, addresses)| {
+        (name.to_owned(), addresses.into_iter().map(|text| text.parse().unwrap()).collect())
+    })
+    .collect();
+    Records::new(&"devices.example".parse().unwrap(), 7, 60, hosts).unwrap()
+}
+
+fn question(name: &str, kind: RecordType) -> Message {
+    let mut asked = Message::query();
+    asked.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+    asked
+}
+
+fn ask(asked: &Message) -> Message {
+    let told = records().answer(&asked.to_vec().unwrap(), Way::Udp).expect("an answer");
+    Message::from_vec(&told).unwrap()
+}
+
+/// What is answered, in short: the code, what stands in the answer, and whether the zone's SOA says that there is no more.
+fn told(name: &str, kind: RecordType) -> (ResponseCode, Vec<String>, bool) {
+    let told = ask(&question(name, kind));
+    let answers = told.answers.iter().map(|record| record.data.to_string()).collect();
+    let soa = told.authorities.iter().any(|record| record.record_type() == RecordType::SOA);
+    (told.metadata.response_code, answers, soa)
+}
+
+#[test]
+fn names_of_the_zone_have_their_addresses_and_nothing_else() {
+    use RecordType as T;
+    let no: fn() -> Vec<String> = Vec::new;
+    for (name, kind, code, answers, soa) in [
+        ("gw.devices.example.", T::A, ResponseCode::NoError, vec!["192.0.2.1".to_owned()], false),
+        ("GW.Devices.Example.", T::AAAA, ResponseCode::NoError, vec!["2001:db8::1".to_owned()], false),
+        ("gw.devices.example.", T::MX, ResponseCode::NoError, no(), true),
+        ("ap.north.devices.example.", T::AAAA, ResponseCode::NoError, no(), true),
+        ("north.devices.example.", T::A, ResponseCode::NoError, no(), true),
+        ("south.devices.example.", T::A, ResponseCode::NXDomain, no(), true),
+        ("x.gw.devices.example.", T::A, ResponseCode::NXDomain, no(), true),
+        ("devices.example.", T::NS, ResponseCode::NoError, vec!["ns.devices.example.".to_owned()], false),
+        ("devices.example.", T::A, ResponseCode::NoError, no(), true),
+        ("example.", T::A, ResponseCode::Refused, no(), false),
+        ("gw.devices.example.net.", T::A, ResponseCode::Refused, no(), false),
+        ("notdevices.example.", T::A, ResponseCode::Refused, no(), false),
+        ("devices.example.", T::AXFR, ResponseCode::Refused, no(), false),
+        (
+            "1.2.0.192.in-addr.arpa.",
+            T::PTR,
+            ResponseCode::NoError,
+            vec!["gw.devices.example.".to_owned()],
+            false,
+        ),
+        ("9.2.0.192.in-addr.arpa.", T::PTR, ResponseCode::Refused, no(), false),
+        (
+            "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.",
+            T::PTR,
+            ResponseCode::NoError,
+            vec!["gw.devices.example.".to_owned()],
+            false,
+        ),
+    ] {
+        assert_eq!(told(name, kind), (code, answers, soa), "{name} {kind}");
+    }
+}
+
+#[test]
+fn the_zone_says_who_it_is_and_answers_in_the_letters_of_the_question() {
+    let (code, answers, _) = told("devices.example.", RecordType::SOA);
+    assert_eq!(code, ResponseCode::NoError);
+    assert!(answers[0].starts_with("ns.devices.example. hostmaster.devices.example. 7 "), "{answers:?}");
+    let told = ask(&question("Gw.dEvices.example.", RecordType::A));
+    assert_eq!(told.answers[0].name.to_ascii(), "Gw.dEvices.example.");
+    assert!(told.metadata.authoritative && !told.metadata.recursion_available);
+}
+
+#[test]
+fn what_is_no_question_is_refused_in_the_words_of_the_standards() {
+    let mut update = question("devices.example.", RecordType::SOA);
+    update.metadata.op_code = OpCode::Update;
+    assert_eq!(ask(&update).metadata.response_code, ResponseCode::NotImp);
+    let mut two = question("gw.devices.example.", RecordType::A);
+    two.add_query(Query::query(Name::root(), RecordType::NS));
+    assert_eq!(ask(&two).metadata.response_code, ResponseCode::FormErr);
+    let mut chaos = question("version.bind.", RecordType::TXT);
+    chaos.queries[0].query_class = DNSClass::CH;
+    assert_eq!(ask(&chaos).metadata.response_code, ResponseCode::Refused);
+    let mut edns = question("gw.devices.example.", RecordType::A);
+    let mut later = Edns::new();
+    later.set_version(1);
+    edns.set_edns(later);
+    let told = ask(&edns);
+    assert_eq!(
+        (told.metadata.response_code, told.edns.map(|e| e.version())),
+        (ResponseCode::BADVERS, Some(0))
+    );
+    let mut answer = question("gw.devices.example.", RecordType::A);
+    answer.metadata.message_type = MessageType::Response;
+    assert_eq!(records().answer(&answer.to_vec().unwrap(), Way::Udp), None, "or two servers talk for ever");
+}
+
+#[test]
+fn what_does_not_fit_one_packet_says_so_and_comes_whole_over_tcp() {
+    let many = (0..200).map(|last| IpAddr::from([192, 0, 2, last])).collect();
+    let hosts: Hosts = [("many.devices.example".to_owned(), many)].into_iter().collect();
+    let records = Records::new(&"devices.example".parse().unwrap(), 1, 60, hosts).unwrap();
+    let mut asked = question("many.devices.example.", RecordType::A);
+    let mut edns = Edns::new();
+    edns.set_max_payload(4096);
+    asked.set_edns(edns);
+    let asked = asked.to_vec().unwrap();
+    let (udp, tcp) = (records.answer(&asked, Way::Udp).unwrap(), records.answer(&asked, Way::Tcp).unwrap());
+    assert!(udp.len() <= usize::from(MAX_UDP));
+    assert!(Message::from_vec(&udp).unwrap().metadata.truncation);
+    assert_eq!(Message::from_vec(&tcp).unwrap().answers.len(), 200);
+}
+
+proptest! {
+    /// A packet of any bytes, and a good one with some of its bytes turned, is answered or passed over; nothing else happens.
+    #[test]
+    fn no_packet_is_too_odd(
+        noise in prop::collection::vec(any::<u8>(), 0..600),
+        turned in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        kind in any::<u16>(),
+    ) {
+        let records = records();
+        let mut good = question("gw.devices.example.", RecordType::from(kind)).to_vec().unwrap();
+        for (at, byte) in turned {
+            let at = at.index(good.len());
+            good[at] = byte;
+        }
+        for packet in [noise, good] {
+            for way in [Way::Udp, Way::Tcp] {
+                if let Some(told) = records.answer(&packet, way) {
+                    prop_assert_eq!(&told[..2], &packet[..2], "it is an answer to that");
+                    prop_assert!(told[2] & 0x80 != 0);
+                    prop_assert!(way == Way::Tcp || told.len() <= usize::from(MAX_UDP));
+                }
+            }
+        }
+    }
+}

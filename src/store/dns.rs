@@ -1,0 +1,367 @@
+//! Devices' names in DNS: the zone that is answered for, and what a name server is to have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use schedules::{Millis, Time};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::domain::dns::{self, Zone};
+use crate::domain::event::{About, Kind};
+use crate::domain::ids::DeviceId;
+use crate::domain::named;
+use crate::store::events::{self, Actor};
+use crate::store::filter::{Column, Page, Selection};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
+
+named! {
+    /// How a name at the name server stands.
+    pub enum State {
+        /// It is to be brought up to date.
+        Due = "due",
+        /// The name server answers with what it ought to.
+        Good = "good",
+        /// Somebody else changed it: it is left alone until a person says otherwise.
+        Conflict = "conflict",
+        /// The name server does not accept the key.
+        Key = "key",
+        /// The name server refuses.
+        Refused = "refused",
+        /// It did not answer; it is tried again.
+        Failing = "failing",
+    }
+}
+
+/// A name at the name server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The name in full.
+    pub name: String,
+    /// The name server.
+    pub server: String,
+    /// The device, and its name while there is one.
+    pub device: Option<(DeviceId, Option<String>)>,
+    /// The address it is to have; absent: it is to be taken away.
+    pub wanted: Option<IpAddr>,
+    /// The address that was put there and seen there.
+    pub put: Option<IpAddr>,
+    /// How it stands.
+    pub state: State,
+    /// Since when.
+    pub since: Time,
+    /// When it is tried next.
+    pub next_at: Option<Time>,
+    /// How many tries failed in a row.
+    pub tries: u32,
+    /// What others put there is to go.
+    pub taken: bool,
+    /// What the name server said last, where that was trouble.
+    pub said: String,
+}
+
+const SELECT: &str = "SELECT r.name, r.server, r.device_id, d.name, r.wanted, r.put, r.state, r.since, r.next_at, r.tries, r.taken, r.said
+    FROM dns_record r LEFT JOIN device d ON d.id = r.device_id";
+
+/// What a query for names may ask for, and where that stands.
+pub const QUERY: &[Column] = &[
+    Column::text("name", "r.name"),
+    Column::text("device", "d.name"),
+    Column::text("address", "r.wanted"),
+    Column::words("state", "r.state", State::NAMES),
+    Column::time("since", "r.since"),
+];
+
+/// Where free text is looked for.
+pub const TEXT: &[&str] = &["r.name", "d.name", "r.said"];
+
+/// The names that are asked for.
+///
+/// # Errors
+/// The database's.
+pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Record>> {
+    tx.all(&format!("{SELECT} WHERE {} {}", wanted.sql(), page.sql("r.name")), &wanted.args(), record)
+}
+
+/// The record of that name, which must be there.
+///
+/// # Errors
+/// There is none, or the database's.
+pub fn get(tx: &Tx, name: &str) -> Result<Record> {
+    let canonical = dns::canonical(name).unwrap_or_default();
+    let by_device = "(SELECT id FROM device WHERE name = $2)";
+    let sql = format!("{SELECT} WHERE r.name = $1 OR r.device_id = {by_device} ORDER BY r.name LIMIT 1");
+    let found = tx.maybe(&sql, args![canonical, name], record)?;
+    found.ok_or_else(|| Error::not_found("DNS record", name))
+}
+
+/// The newest event.
+///
+/// # Errors
+/// The database's.
+pub fn newest_event(tx: &Tx) -> Result<i64> {
+    tx.one("SELECT coalesce(max(id), 0) FROM event", args![], |row| row.get(0))
+}
+
+/// The newest event, and whether one since `cursor` may have changed a name or an address.
+///
+/// # Errors
+/// The database's.
+pub fn events_since(tx: &Tx, cursor: i64) -> Result<(i64, bool)> {
+    let newest = newest_event(tx)?;
+    if newest <= cursor {
+        return Ok((newest, false));
+    }
+    let kinds = [
+        Kind::DeviceAdded,
+        Kind::DeviceEdited,
+        Kind::DeviceRemoved,
+        Kind::DeviceAddress,
+        Kind::SettingChanged,
+    ];
+    let kinds: Vec<String> = kinds.iter().map(|kind| format!("'{kind}'")).collect();
+    let sql = format!("SELECT 1 FROM event WHERE id > $1 AND kind IN ({}) LIMIT 1", kinds.join(", "));
+    let touched = tx.maybe(&sql, args![cursor], |row| row.get::<i64>(0))?.is_some();
+    Ok((newest, touched))
+}
+
+/// Who claims which name: those who were given one first, then those whose own name is one. Nobody has another's.
+fn claims(tx: &Tx, zone: &Zone) -> Result<BTreeMap<String, (DeviceId, IpAddr)>> {
+    let mut claimed: BTreeMap<String, (DeviceId, IpAddr)> = BTreeMap::new();
+    tx.each(
+        "SELECT id, coalesce(dns_name, name), address FROM device WHERE address IS NOT NULL
+         ORDER BY CASE WHEN dns_name IS NULL THEN 1 ELSE 0 END, id",
+        args![],
+        |row| {
+            let (id, name, address): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            if let (Some(full), Ok(address)) = (zone.full(&name), address.parse::<IpAddr>()) {
+                claimed.entry(full).or_insert((DeviceId(id), address));
+            }
+            Ok::<(), Error>(())
+        },
+    )?;
+    Ok(claimed)
+}
+
+/// The hosts of a zone that lineman answers for, and its serial: it rises where they are others than before.
+///
+/// # Errors
+/// The database's.
+pub fn zone(tx: &WriteTx, zone: &Zone, ttl: u32) -> Result<(u32, BTreeMap<String, Vec<IpAddr>>)> {
+    let hosts: BTreeMap<String, Vec<IpAddr>> =
+        claims(tx, zone)?.into_iter().map(|(name, (_, address))| (name, vec![address])).collect();
+    let mut hash = Sha256::new();
+    hash.update(ttl.to_be_bytes());
+    for (name, addresses) in &hosts {
+        hash.update(format!("{name} {addresses:?}\n"));
+    }
+    let content = hash.finalize().to_vec();
+    let known =
+        tx.maybe("SELECT serial, content FROM dns_zone WHERE zone = $1", args![zone.as_str()], |row| {
+            Ok((row.get::<i64>(0)?, row.get::<Vec<u8>>(1)?))
+        })?;
+    let last = known.as_ref().map_or(0, |(serial, _)| u32::try_from(*serial).unwrap_or(0));
+    if known.is_some_and(|(_, was)| was == content) {
+        return Ok((last, hosts));
+    }
+    let serial = dns::next_serial(last, tx.now.0 / 1_000);
+    tx.run(
+        "INSERT INTO dns_zone (zone, serial, content) VALUES ($1, $2, $3)
+         ON CONFLICT (zone) DO UPDATE SET serial = excluded.serial, content = excluded.content",
+        args![zone.as_str(), i64::from(serial), content],
+    )?;
+    Ok((serial, hosts))
+}
+
+/// Brings what the name server is to have up to date with the devices that were given a name in its zone.
+///
+/// # Errors
+/// The database's.
+pub fn plan(tx: &WriteTx, server: &str, zone: &Zone) -> Result<()> {
+    // What stood at another server or in another zone is not ours to take away from here.
+    let others = tx.all("SELECT name, server FROM dns_record", args![], |row| {
+        Ok((row.get::<String>(0)?, row.get::<String>(1)?))
+    })?;
+    for (name, _) in others.iter().filter(|(name, at)| at != server || !zone.holds(name)) {
+        tx.run("DELETE FROM dns_record WHERE name = $1", args![name.as_str()])?;
+    }
+    let given: BTreeSet<i64> = tx
+        .all("SELECT id FROM device WHERE dns_name IS NOT NULL", args![], |row| row.get(0))?
+        .into_iter()
+        .collect();
+    let claimed = claims(tx, zone)?;
+    let wanted: BTreeMap<&String, &(DeviceId, IpAddr)> =
+        claimed.iter().filter(|(_, (device, _))| given.contains(&device.0)).collect();
+    for (name, (device, address)) in &wanted {
+        let address = address.to_string();
+        tx.run(
+            "INSERT INTO dns_record (name, server, device_id, wanted, state, since, next_at)
+             VALUES ($1, $2, $3, $4, 'due', $5, $5)
+             ON CONFLICT (name) DO UPDATE SET device_id = excluded.device_id, wanted = excluded.wanted, state = 'due',
+             since = excluded.since, next_at = excluded.next_at, tries = 0
+             WHERE dns_record.wanted IS DISTINCT FROM excluded.wanted",
+            args![name.as_str(), server, device.0, address, tx.now],
+        )?;
+        tx.run("UPDATE dns_record SET device_id = $2 WHERE name = $1", args![name.as_str(), device.0])?;
+    }
+    let gone =
+        tx.all("SELECT name FROM dns_record WHERE wanted IS NOT NULL", args![], |row| row.get::<String>(0))?;
+    for name in gone.iter().filter(|name| !wanted.contains_key(name)) {
+        tx.run(
+            "UPDATE dns_record SET wanted = NULL, state = 'due', since = $2, next_at = $2, tries = 0 WHERE name = $1",
+            args![name.as_str(), tx.now],
+        )?;
+    }
+    Ok(())
+}
+
+/// No name server is to be updated any more: what stands there stays there.
+///
+/// # Errors
+/// The database's.
+pub fn forget_all(tx: &WriteTx) -> Result<()> {
+    tx.run("DELETE FROM dns_record", args![])?;
+    Ok(())
+}
+
+/// Everything is tried again now: a setting changed, or a person asks for it.
+///
+/// # Errors
+/// The database's.
+pub fn try_again(tx: &WriteTx, name: Option<&str>) -> Result<()> {
+    tx.run(
+        "UPDATE dns_record SET next_at = $2, tries = 0 WHERE state <> 'good' AND state <> 'conflict'
+         AND ($1 IS NULL OR name = $1)",
+        args![name, tx.now],
+    )?;
+    Ok(())
+}
+
+/// What others put at a name is to go.
+///
+/// # Errors
+/// The database's.
+pub fn take(tx: &WriteTx, name: &str) -> Result<()> {
+    tx.run(
+        "UPDATE dns_record SET taken = 1, state = 'due', since = $2, next_at = $2, tries = 0 WHERE name = $1",
+        args![name, tx.now],
+    )?;
+    Ok(())
+}
+
+/// When the next one is due that nobody works on.
+///
+/// # Errors
+/// The database's.
+pub fn next(tx: &Tx) -> Result<Option<Time>> {
+    tx.one(
+        "SELECT min(CASE WHEN claimed_until > next_at THEN claimed_until ELSE next_at END) FROM dns_record
+         WHERE next_at IS NOT NULL",
+        args![],
+        |row| row.get(0),
+    )
+}
+
+/// Claims what is due, at most `limit`, for so long.
+///
+/// # Errors
+/// The database's.
+pub fn claim(tx: &WriteTx, limit: u32, span: Millis) -> Result<Vec<Record>> {
+    let due = tx.all(
+        &format!(
+            "{SELECT} WHERE r.next_at <= $1 AND (r.claimed_until IS NULL OR r.claimed_until <= $1)
+             ORDER BY r.next_at, r.name LIMIT {limit}"
+        ),
+        args![tx.now],
+        record,
+    )?;
+    for one in &due {
+        let until = tx.now + span;
+        tx.run("UPDATE dns_record SET claimed_until = $2 WHERE name = $1", args![one.name.as_str(), until])?;
+    }
+    Ok(due)
+}
+
+/// Nobody works on anything any more: the server starts.
+///
+/// # Errors
+/// The database's.
+pub fn unclaim(tx: &WriteTx) -> Result<()> {
+    tx.run("UPDATE dns_record SET claimed_until = NULL", args![])?;
+    Ok(())
+}
+
+/// The name server answers with what was wanted.
+///
+/// # Errors
+/// The database's.
+pub fn done(tx: &WriteTx, record: &Record, found: &[IpAddr]) -> Result<()> {
+    let text = |address: Option<IpAddr>| address.map(|address| address.to_string());
+    let (wanted, put) = (text(record.wanted), text(record.put));
+    if wanted.is_some() {
+        tx.run(
+            "UPDATE dns_record SET put = $2, claimed_until = NULL, taken = 0, said = '',
+             state = CASE WHEN wanted IS NOT DISTINCT FROM $2 THEN 'good' ELSE 'due' END, since = $3, tries = 0,
+             next_at = CASE WHEN wanted IS NOT DISTINCT FROM $2 THEN NULL ELSE $3 END WHERE name = $1",
+            args![record.name.as_str(), wanted.as_deref(), tx.now],
+        )?;
+    } else {
+        tx.run(
+            "UPDATE dns_record SET put = NULL, claimed_until = NULL WHERE name = $1 AND wanted IS NOT NULL",
+            args![record.name.as_str()],
+        )?;
+        tx.run("DELETE FROM dns_record WHERE name = $1 AND wanted IS NULL", args![record.name.as_str()])?;
+    }
+    if put != wanted || record.state != State::Due || !found.is_empty() {
+        let found: Vec<String> = found.iter().map(IpAddr::to_string).collect();
+        let body = json!({"name": record.name, "from": put, "to": wanted, "server": record.server, "replaced": found});
+        events::record(tx, &Actor::System, Kind::DnsUpdated, about(record), &body)?;
+    }
+    Ok(())
+}
+
+/// It came to nothing: told once, tried again at `next_at`, if at all.
+///
+/// # Errors
+/// The database's.
+pub fn failed(tx: &WriteTx, record: &Record, state: State, said: &str, next_at: Option<Time>) -> Result<()> {
+    tx.run(
+        "UPDATE dns_record SET state = $2, since = CASE WHEN state = $2 THEN since ELSE $4 END, said = $3, next_at = $5,
+         tries = tries + 1, claimed_until = NULL WHERE name = $1",
+        args![record.name.as_str(), state.as_str(), said, tx.now, next_at],
+    )?;
+    if state == record.state {
+        return Ok(());
+    }
+    let kind = match state {
+        State::Conflict => Kind::DnsConflict,
+        State::Due | State::Good | State::Key | State::Refused | State::Failing => Kind::DnsFailed,
+    };
+    let wanted = record.wanted.map(|address| address.to_string());
+    let body = json!({"name": record.name, "wanted": wanted, "server": record.server, "why": said});
+    events::record(tx, &Actor::System, kind, about(record), &body)
+}
+
+fn about(record: &Record) -> About {
+    About { device: record.device.as_ref().map(|(id, _)| *id), ..About::default() }
+}
+
+fn record(row: &Row) -> Result<Record> {
+    let address = |at: usize| -> Result<Option<IpAddr>> {
+        Ok(row.get::<Option<String>>(at)?.and_then(|text| text.parse().ok()))
+    };
+    let device_name: Option<String> = row.get(3)?;
+    Ok(Record {
+        name: row.get(0)?,
+        server: row.get(1)?,
+        device: row.get::<Option<i64>>(2)?.map(|id| (DeviceId(id), device_name)),
+        wanted: address(4)?,
+        put: address(5)?,
+        state: word(row, 6)?,
+        since: row.get(7)?,
+        next_at: row.get(8)?,
+        tries: u32::try_from(row.get::<i64>(9)?).unwrap_or(u32::MAX),
+        taken: row.get::<i64>(10)? != 0,
+        said: row.get(11)?,
+    })
+}
