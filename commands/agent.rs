@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::data::Context;
+use crate::diagnose;
 use crate::failure::{Code, Failure};
 use crate::output::{Output, put};
 
@@ -24,6 +25,14 @@ pub enum AgentVerb {
     /// Show how the agent stands, whether it runs or not
     #[command(after_help = "Example:\n  lineman agent status\n  lineman agent status --jq .state")]
     Status,
+    /// Look where the fault is, step by step from this machine to the server, here and now
+    ///
+    /// Useful without any server as well. Asks this machine's own network, the server, and what is named here. Ends with 1
+    /// where something does not hold.
+    #[command(
+        after_help = "Example:\n  lineman agent diagnose\n  lineman agent diagnose --server https://lineman.example.net:8443 --anchor 192.0.2.1"
+    )]
+    Diagnose(diagnose::DiagnoseOptions),
     /// Leave the server, and forget what was to be told it
     #[command(after_help = "Example:\n  lineman agent leave --yes")]
     Leave,
@@ -52,6 +61,7 @@ impl AgentVerb {
                 Ok(Output::Said(record(&Status::read(dir)?), said))
             }
             AgentVerb::Run => run(context),
+            AgentVerb::Diagnose(options) => options.run(context),
             AgentVerb::Status => Ok(Output::Record(record(&Status::read(dir)?))),
             AgentVerb::Leave => {
                 let status = Status::read(dir)?;

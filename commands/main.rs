@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod data;
 mod device;
+mod diagnose;
 mod dns;
 mod doctor;
 mod event;

@@ -2,6 +2,7 @@
 //! own calls, a few hundred microseconds for all of it, and no file system that may hang is asked.
 
 mod change;
+pub(crate) mod way;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use schedules::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::ladder::Server;
 use crate::spool::{Glance, SpoolError};
 
 /// The name of the agent's database in its data directory.
@@ -115,6 +116,14 @@ impl Lock {
         file.read_to_string(&mut pid).ok()?;
         Some(pid.trim().parse().unwrap_or(0))
     }
+}
+
+/// The server that the agent of `dir` has joined, where it has.
+#[must_use]
+pub fn joined(dir: &Path) -> Option<Server> {
+    let identity = Glance::at(&dir.join(SPOOL_FILE)).ok()?.identity?;
+    let server = Server::at(&identity.server).ok()?;
+    Some(Server { pin: identity.pin, ..server })
 }
 
 /// How an agent stands, as `lineman agent status` shows it.

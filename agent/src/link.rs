@@ -1,6 +1,6 @@
 //! How an agent calls its server: one trait with two ways, HTTP here, and a call within one process in the server.
 
-mod tls;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -203,7 +203,7 @@ pub fn address(url: &str) -> Option<SocketAddr> {
     host_and_port(url)?.to_socket_addrs().ok()?.next()
 }
 
-fn host_and_port(url: &str) -> Option<(String, u16)> {
+pub(crate) fn host_and_port(url: &str) -> Option<(String, u16)> {
     let uri: Uri = url.parse().ok()?;
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
     Some((uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned(), port))

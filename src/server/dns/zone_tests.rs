@@ -99,10 +99,8 @@ fn what_is_no_question_is_refused_in_the_words_of_the_standards() {
     later.set_version(1);
     edns.set_edns(later);
     let told = ask(&edns);
-    assert_eq!(
-        (told.metadata.response_code, told.edns.map(|e| e.version())),
-        (ResponseCode::BADVERS, Some(0))
-    );
+    // BADVERS, which shares its number with a code of TSIG.
+    assert_eq!((u16::from(told.metadata.response_code), told.edns.map(|e| e.version())), (16, Some(0)));
     let mut answer = question("gw.devices.example.", RecordType::A);
     answer.metadata.message_type = MessageType::Response;
     assert_eq!(records().answer(&answer.to_vec().unwrap(), Way::Udp), None, "or two servers talk for ever");

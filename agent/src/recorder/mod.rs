@@ -1,0 +1,3 @@
+//! The flight recorder.
+
+pub(crate) mod netlink;
