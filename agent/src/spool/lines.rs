@@ -35,7 +35,7 @@ pub(super) struct Lines {
     no: i64,
     boot: i64,
     /// How many bytes all rows but the open one take, and how many that.
-    bytes: u64,
+    pub(super) bytes: u64,
     open_bytes: u64,
     oldest: Option<Oldest>,
 }

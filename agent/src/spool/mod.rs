@@ -16,10 +16,10 @@ mod write;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use schedules::{Millis, Time};
 
-use crate::report::{Boot, Config, Dropped, Moment, Record, What};
+use crate::report::{Boot, Config, Dropped, Moment, What};
 use lines::Lines;
 use write::{Limits, Row, Totals};
 

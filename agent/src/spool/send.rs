@@ -110,7 +110,9 @@ impl Spool {
             self.count = self.count.saturating_sub(count);
             self.bytes = self.bytes.saturating_sub(bytes);
         }
-        while let Some(row) = self.fresh.pop_front_if(|row| row.seq <= upto) {
+        while self.fresh.front().is_some_and(|row| row.seq <= upto)
+            && let Some(row) = self.fresh.pop_front()
+        {
             self.take_out(row.bytes);
         }
         self.newest.retain(|_, seq| *seq > upto);
