@@ -7,7 +7,7 @@ pub mod join;
 pub mod ladder;
 pub mod link;
 pub mod probe;
-mod recorder;
+pub mod recorder;
 pub mod report;
 pub mod run;
 pub mod spool;

@@ -112,6 +112,7 @@ struct Running {
     server: Server,
     stop: watch::Sender<bool>,
     wake: Arc<Notify>,
+    told: watch::Sender<agent::Status>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -120,7 +121,8 @@ impl Running {
         let dir = tempfile::tempdir().unwrap();
         let (stop, _) = watch::channel(false);
         let wake = Arc::new(Notify::new());
-        let mut running = Running { dir, now: START, server, stop, wake, thread: None };
+        let told = watch::Sender::new(agent::Status::default());
+        let mut running = Running { dir, now: START, server, stop, wake, told, thread: None };
         running.turn_to(START);
         running.begin();
         running.settle();
@@ -147,6 +149,7 @@ impl Running {
             wake: Arc::clone(&self.wake),
             server: None,
             name: "edge".into(),
+            told: self.told.clone(),
         };
         self.thread = Some(std::thread::spawn(move || {
             agent::runtime().unwrap().block_on(agent::run(options)).unwrap();
@@ -185,8 +188,7 @@ impl Running {
     }
 
     fn status(&self) -> agent::Status {
-        let text = Glance::at(&self.dir.path().join("agent.db")).unwrap().status.unwrap();
-        serde_json::from_str(&text).unwrap()
+        self.told.borrow().clone()
     }
 
     fn books(&self) -> std::sync::MutexGuard<'_, Books> {
@@ -235,7 +237,7 @@ fn five_minutes_without_the_server_lose_nothing() {
     }
     assert_eq!(cut_off_after, Some(3));
     assert!(running.status().error.unwrap().contains("timed out"));
-    let backlog = Glance::at(&running.dir.path().join("agent.db")).unwrap().waiting;
+    let backlog = running.status().backlog;
     assert!(backlog > 25, "the check went on: {backlog}");
 
     running.books().away = false;

@@ -2,11 +2,8 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -36,20 +33,12 @@ const FOR_EVER: u32 = u32::MAX;
 
 /// The kernel's messages of changes.
 pub(crate) struct Watch {
-    socket: AsyncFd<Fd>,
-}
-
-/// netlink-sys gives a raw descriptor alone.
-struct Fd(Socket);
-
-impl AsRawFd for Fd {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.0.as_raw_fd()
-    }
+    socket: AsyncFd<Socket>,
 }
 
 impl Watch {
     /// Begins to listen. Needs a tokio runtime.
+    #[expect(unsafe_code, reason = "tokio asks for a promise about the descriptor")]
     pub(crate) fn open() -> io::Result<Watch> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind(&SocketAddr::new(0, 0))?;
@@ -57,7 +46,9 @@ impl Watch {
             socket.add_membership(group)?;
         }
         socket.set_non_blocking(true)?;
-        Ok(Watch { socket: AsyncFd::with_interest(Fd(socket), Interest::READABLE)? })
+        // SAFETY: the socket owns its descriptor, and keeps it until it is dropped.
+        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE)? };
+        Ok(Watch { socket })
     }
 
     /// Waits until something has changed that is not only a neighbour other than `gateway`. Nothing is lost where the
@@ -66,7 +57,7 @@ impl Watch {
         loop {
             let mut ready = self.socket.readable().await?;
             let mut buffer = Vec::with_capacity(MAX_DATAGRAM);
-            match ready.try_io(|fd| fd.get_ref().0.recv(&mut buffer, 0)) {
+            match ready.try_io(|fd| fd.get_ref().recv(&mut buffer, 0)) {
                 Ok(Ok(_)) if matters(&buffer, gateway) => return Ok(()),
                 Ok(Ok(_)) | Err(_) => {}
                 // More changed than there was room for: what, nobody knows.
