@@ -6,6 +6,7 @@ pub mod check;
 pub mod check_in;
 pub mod device;
 pub mod dns;
+pub mod dossier;
 pub mod event;
 pub mod flapping;
 pub mod history;
@@ -22,6 +23,7 @@ pub mod service;
 pub mod rollup;
 pub mod setting;
 pub mod ticket;
+pub mod verdict;
 pub mod wall;
 pub mod when;
 

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod contact;
 pub mod dns;
+mod dossier;
 pub mod http;
 pub mod ingest;
 pub mod jobs;
