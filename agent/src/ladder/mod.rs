@@ -21,6 +21,8 @@ use crate::report::{Climb, Family, Held, Plan, Rung, Step, Transport, Why};
 const STACK: usize = 256 * 1024;
 /// The most addresses of the server, and hops beyond the gateway, that are tried.
 const MOST: usize = 2;
+/// The longest reason, in bytes.
+const MAX_REASON: usize = 400;
 /// How many echoes an anchor is sent.
 const ANCHOR_ECHOES: u16 = 3;
 /// What anchors are asked for where they do not answer pings.
@@ -138,7 +140,9 @@ impl Found {
 impl Climber<'_> {
     fn push(&mut self, found: Found) {
         let Found { step, outcome, mut reason, rtt_us, loss_permille, at } = found;
-        reason.truncate(reason.floor_char_boundary(300));
+        if reason.len() > MAX_REASON {
+            reason = reason.chars().take(MAX_REASON / 4).collect();
+        }
         let after = Millis::from(at.saturating_duration_since(self.began));
         self.rungs.push(Rung { step, outcome, reason, after, rtt_us, loss_permille });
     }
