@@ -289,11 +289,8 @@ pub fn device_clock_mended(s: &Spot) -> Res<()> {
 pub fn certificate(s: &Spot) -> Res<()> {
     let (data, port) = (s.world.path("other"), PORT + 1);
     let (data, listen) = (data.display().to_string(), format!("[::]:{port}"));
-    s.world.begin(
-        "server",
-        "other",
-        &[crate::world::lineman(), "--data", &data, "serve", "--listen", &listen],
-    )?;
+    let program = crate::template::Template::lineman().display().to_string();
+    s.world.begin("server", "other", &[&program, "--data", &data, "serve", "--listen", &listen])?;
     s.world.listens(port)?;
     let to = format!("iifname wan tcp dport {PORT} redirect to :{port}");
     s.world.net.filter("server", &Rules { prerouting: vec![to], ..Rules::default() })?;

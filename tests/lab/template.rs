@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::Res;
 use crate::net::{self, Running, SITES, v4, v6};
-use crate::world::{PAGE_BODY, PAGE_NAME, PORT, SERVER_NAME, Trust, lineman, tell, wait};
+use crate::world::{PAGE_BODY, PAGE_NAME, PORT, SERVER_NAME, Trust, tell, wait};
 
 /// Where what all templates share is.
 static SHARED: OnceLock<PathBuf> = OnceLock::new();
@@ -47,6 +47,9 @@ impl Template {
     /// Makes what all templates share: the clock that can be set, and an authority with the server's certificate.
     pub fn prepare(dir: &Path) -> Res<()> {
         fs::create_dir_all(dir)?;
+        let program = Path::new(env!("CARGO_BIN_EXE_lineman"));
+        fs::hard_link(program, dir.join("lineman"))
+            .or_else(|_| fs::copy(program, dir.join("lineman")).map(drop))?;
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/clock.c");
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-o"])
@@ -76,6 +79,11 @@ impl Template {
 
     fn shared(file: &str) -> PathBuf {
         SHARED.get().expect("prepared first").join(file)
+    }
+
+    /// The program, as it was when the lab began: somebody may build another meanwhile.
+    pub fn lineman() -> PathBuf {
+        Template::shared("lineman")
     }
 
     /// The library that sets a process's clock.
@@ -112,7 +120,7 @@ impl Template {
         }
         let within = |args: &[&str]| {
             let mut command = Command::new("ip");
-            command.args(["netns", "exec", &ns, lineman(), "--data"]).args(args);
+            command.args(["netns", "exec", &ns]).arg(Template::lineman()).arg("--data").args(args);
             command.env("SSL_CERT_FILE", Template::authority()).stdin(Stdio::null());
             command
         };

@@ -15,8 +15,8 @@ use crate::world::{World, rows};
 
 /// The longest wait until the fault is noticed, and until the last word is said of it.
 const PATIENCE: Duration = Duration::from_secs(75);
-/// How long nothing more is waited for where no outage is a good answer.
-const QUIET: Duration = Duration::from_secs(15);
+/// How long nothing more may come before the last word is taken for it.
+const QUIET: Duration = Duration::from_secs(8);
 /// How often lineman is asked.
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -106,32 +106,27 @@ impl Trial {
         Ok(())
     }
 
-    /// Waits until the last word is said.
+    /// Waits until the last word is said: of each outage that the device had, and a while longer, since more may be told.
     fn conclude(&mut self, spot: &Spot, mended: Instant) -> Res<()> {
-        let mut before = 0;
+        let mut over: Option<Duration> = None;
         loop {
             let said = heard(spot, mended)?;
             let is_over = |one: &Said| one.whole["ended_at"].is_string() && is_final(one);
-            let is_quiet = match self.cause().expected {
-                Expected::AtMost(_) => mended.elapsed() > QUIET,
+            let is_enough = match self.cause().expected {
+                Expected::AtMost(_) => true,
                 Expected::Verdict(_) | Expected::Both(..) => !said.is_empty(),
             };
-            if is_quiet && said.iter().all(is_over) {
-                before += 1;
-            } else {
-                before = 0;
+            over = over.filter(|_| is_enough && said.iter().all(is_over));
+            if over.is_none() && is_enough && said.iter().all(is_over) {
+                over = Some(mended.elapsed());
             }
-            // It is asked for a while longer, since more may be told.
-            if before >= 6 || mended.elapsed() > PATIENCE {
-                let first = self.last.iter().map(|one| one.after).min();
-                self.last = said;
+            self.last = said;
+            let is_quiet = over.is_some_and(|at| mended.elapsed() - at > QUIET);
+            if is_quiet || mended.elapsed() > PATIENCE {
                 for one in &mut self.last {
-                    one.after = first.unwrap_or(one.after);
+                    one.after = over.unwrap_or(one.after);
                 }
                 return Ok(());
-            }
-            if before == 1 {
-                self.last = said;
             }
             sleep(EVERY);
         }

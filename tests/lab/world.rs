@@ -220,7 +220,8 @@ impl World {
     /// Starts the server.
     pub fn serve(&self) -> Res<()> {
         let (data, listen) = (self.dir.join("server").display().to_string(), format!("[::]:{PORT}"));
-        let mut args = vec![lineman(), "--data", &data, "serve", "--listen", &listen];
+        let program = Template::lineman().display().to_string();
+        let mut args = vec![&*program, "--data", &data, "serve", "--listen", &listen];
         args.extend(self.certificate.iter().map(String::as_str));
         self.begin("server", "lineman", &args)?;
         self.listens(PORT)
@@ -274,7 +275,7 @@ impl World {
             "mount --bind {} /proc/sys/kernel/random/boot_id; mount --bind {} /sys/class/net/eth0/speed; exec {} agent run",
             file("boot"),
             file("speed"),
-            lineman()
+            Template::lineman().display()
         );
         let mut vars = BTreeMap::from([
             ("LD_PRELOAD", Template::shim().display().to_string()),
@@ -333,14 +334,9 @@ pub fn rows(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
-/// The program.
-pub fn lineman() -> &'static str {
-    env!("CARGO_BIN_EXE_lineman")
-}
-
 /// Runs a command of lineman's on a data folder; what it printed.
 pub fn tell(data: &Path, args: &[&str]) -> Res<String> {
-    let mut command = Command::new(lineman());
+    let mut command = Command::new(Template::lineman());
     command.arg("--data").arg(data).args(args).env("USER", "lab").stdin(Stdio::null());
     let output = command.output()?;
     if !output.status.success() {
