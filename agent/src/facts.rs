@@ -2,6 +2,7 @@
 //! own calls, a few hundred microseconds for all of it, and no file system that may hang is asked.
 
 mod change;
+mod way;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -17,6 +18,7 @@ use schedules::Millis;
 use crate::report::{Disk, Interface, Status, Usage};
 
 pub use change::changes;
+pub(crate) use way::ways;
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("lineman's agent reads its facts from Linux: another system needs its own facts.rs");
@@ -86,6 +88,23 @@ impl Facts {
 #[must_use]
 pub fn boot_id() -> String {
     line_of("/proc/sys/kernel/random/boot_id")
+}
+
+/// Whether the kernel says that the clock is synchronised; none where it does not say.
+#[must_use]
+#[expect(unsafe_code, reason = "adjtimex has no safe wrapper here")]
+pub(crate) fn clock_is_synced() -> Option<bool> {
+    // SAFETY: all zeros are a valid timex: a question that changes nothing.
+    let mut told: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `told` is valid, and outlives the call.
+    let answer = unsafe { libc::adjtimex(&raw mut told) };
+    (answer >= 0).then_some(told.status & libc::STA_UNSYNC == 0)
+}
+
+/// The speed of an interface in Mbit/s, where it has one.
+#[must_use]
+pub(crate) fn speed_mbit(interface: &str) -> Option<u32> {
+    line_of(&format!("/sys/class/net/{interface}/speed")).parse().ok().filter(|speed| *speed > 0)
 }
 
 /// The machine's host name.
@@ -181,38 +200,10 @@ fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
 }
 
 fn gateways() -> Vec<IpAddr> {
-    let mut v4: Vec<(u32, IpAddr)> = procfs::net::route()
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|route| route.destination.is_unspecified() && route.mask.is_unspecified())
-        .filter(|route| !route.gateway.is_unspecified())
-        .map(|route| (route.metrics, route.gateway.into()))
-        .collect();
-    v4.sort();
-    let v6 = gateways_v6(&std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default());
-    let mut all: Vec<IpAddr> = v4.into_iter().map(|(_, gateway)| gateway).chain(v6).collect();
+    let mut all: Vec<IpAddr> = ways().into_iter().filter_map(|way| way.gateway).collect();
     all.dedup();
     all.truncate(MOST);
     all
-}
-
-/// The default gateways of `/proc/net/ipv6_route`, best metric first.
-fn gateways_v6(table: &str) -> Vec<IpAddr> {
-    const GATEWAY_AND_UP: u32 = 0x3;
-    let mut found: Vec<(u32, IpAddr)> = table
-        .lines()
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let [to, "00", _, _, via, metric, _, _, flags, ..] = fields[..] else { return None };
-            let flags = u32::from_str_radix(flags, 16).ok()?;
-            let via = u128::from_str_radix(via, 16).ok()?;
-            let is_default = to.bytes().all(|byte| byte == b'0') && flags & GATEWAY_AND_UP == GATEWAY_AND_UP;
-            (is_default && via != 0)
-                .then(|| Some((u32::from_str_radix(metric, 16).ok()?, Ipv6Addr::from_bits(via).into())))?
-        })
-        .collect();
-    found.sort();
-    found.into_iter().map(|(_, gateway)| gateway).collect()
 }
 
 fn resolvers(text: &[u8]) -> Vec<IpAddr> {
@@ -316,23 +307,6 @@ mod tests {
         );
         assert_eq!(os_name("NAME=Alpine\n"), "Alpine");
         assert_eq!(os_name(""), "Linux");
-    }
-
-    #[test]
-    fn the_best_ipv6_gateway_comes_first() {
-        let zeros = "0".repeat(32);
-        let line = |via: &str, metric: &str, flags: &str| {
-            format!("{zeros} 00 {zeros} 00 {via} {metric} 00000001 00000000 {flags}     eth0\n")
-        };
-        let table = [
-            line("fe800000000000000000000000000002", "00000400", "00000003"),
-            line("fe800000000000000000000000000001", "00000064", "00450003"),
-            line(&zeros, "ffffffff", "00200200"),
-            "nonsense\n".to_owned(),
-        ]
-        .concat();
-        let found = gateways_v6(&table);
-        assert_eq!(found, ["fe80::1", "fe80::2"].map(|ip| ip.parse::<IpAddr>().unwrap()));
     }
 
     #[test]

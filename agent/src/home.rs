@@ -1,5 +1,7 @@
 //! An agent's data directory: who may use it, what can be seen of it from outside, and how it is left.
 
+mod live;
+
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -10,6 +12,8 @@ use schedules::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::spool::{Glance, SpoolError};
+
+pub(crate) use live::Live;
 
 /// The name of the agent's database in its data directory.
 pub const SPOOL_FILE: &str = "agent.db";
@@ -162,9 +166,12 @@ impl Status {
         }
         let glance = Glance::at(&path)?;
         let identity = glance.identity.ok_or_else(not_joined)?;
+        let pid = Lock::holder(dir);
+        if let Some(told) = pid.and_then(|_| live::ask(dir)) {
+            return Ok(Status { pid, server: identity.server, device: identity.name, ..told });
+        }
         let told =
             glance.status.and_then(|text| serde_json::from_str::<Status>(&text).ok()).unwrap_or_default();
-        let pid = Lock::holder(dir);
         let state = if pid.is_none() { "stopped".to_owned() } else { told.state };
         let next_check_in_at = pid.and(told.next_check_in_at);
         Ok(Status {

@@ -4,8 +4,10 @@
 pub mod facts;
 pub mod home;
 pub mod join;
+pub mod ladder;
 pub mod link;
 pub mod probe;
+pub mod recorder;
 pub mod report;
 pub mod run;
 pub mod spool;

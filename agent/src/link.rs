@@ -16,7 +16,8 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body};
 
-use crate::report::{CheckIn, GZIP_OVER, Join, Joined, MAX_BODY, Refusal, Reply};
+use crate::ladder;
+use crate::report::{CheckIn, Climb, GZIP_OVER, Join, Joined, MAX_BODY, Plan, Refusal, Reply, Why};
 
 /// The largest answer that is read, in bytes, after it is unpacked.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
@@ -31,6 +32,17 @@ const MAX_ERROR: usize = 500;
 pub trait Link: Send + Sync + 'static {
     /// Makes one check-in.
     fn check_in(&self, call: CheckIn) -> impl Future<Output = Result<Reply, LinkError>> + Send;
+
+    /// Where the way leads. None: the server is in this process, so there is no way on which evidence could be had, and
+    /// nothing around it is recorded or asked unless a check says so.
+    fn leads_to(&self) -> Option<ladder::Server> {
+        None
+    }
+
+    /// Climbs the ladder of evidence towards `server`.
+    fn climb(&self, plan: Plan, server: ladder::Server, why: Why) -> impl Future<Output = Climb> + Send {
+        async move { ladder::climb(&plan, &server, why).await }
+    }
 }
 
 /// Why a call brought no reply.
@@ -82,6 +94,7 @@ pub struct Http {
     agent: Agent,
     server: Arc<str>,
     authorization: Arc<str>,
+    pin: Option<[u8; 32]>,
 }
 
 impl Http {
@@ -108,7 +121,7 @@ impl Http {
             .build();
         let connector = ().chain(TcpConnector::default()).chain(tls::PinnedConnector::new(pin));
         let agent = Agent::with_parts(config, connector, DefaultResolver::default());
-        Ok(Http { agent, server: server.into(), authorization: format!("Bearer {secret}").into() })
+        Ok(Http { agent, server: server.into(), authorization: format!("Bearer {secret}").into(), pin })
     }
 
     /// The server's URL, without a slash at its end.
@@ -187,6 +200,12 @@ impl Link for Http {
             Ok(answer) => answer,
             Err(e) => Err(LinkError::Failed(format!("the call was broken off: {e}"))),
         }
+    }
+
+    fn leads_to(&self) -> Option<ladder::Server> {
+        let (host, port) = host_and_port(&self.server)?;
+        let tls = self.server.starts_with("https:");
+        Some(ladder::Server { host, port, tls, pin: self.pin, address: None })
     }
 }
 

@@ -1,25 +1,28 @@
 //! Drives the agent: asks the state machine what to do, does it, and sleeps until something is due. One thread is
 //! enough; nothing polls.
 
+mod record;
 mod steady;
 mod thin;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schedules::{Clock, Time};
+use schedules::{Clock, Millis, Time};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::facts::{self, Facts};
-use crate::home::{HomeError, Lock, SPOOL_FILE, Status};
+use crate::home::{HomeError, Live, Lock, SPOOL_FILE, Status};
 use crate::link::{Http, Link, LinkError, UrlError};
 use crate::probe::{Measured, Prober};
-use crate::report::{self, AgentInfo, CheckIn, MAX_RECORDS, Reply, What};
+use crate::recorder::{self, Recorder, Watch};
+use crate::report::{self, AgentInfo, CheckIn, Climb, MAX_RECORDS, Moment, Reply, What};
 use crate::spool::{Spool, SpoolError};
 use crate::state::{Do, Now, Standing, State};
+use record::{Disk, Outage};
 use steady::Steady;
 
 /// About how many bytes of records one call carries.
@@ -47,6 +50,8 @@ pub struct Options<L> {
     pub server: Option<SocketAddr>,
     /// What it is called, for logs.
     pub name: String,
+    /// Where it says how it stands, whenever that changes.
+    pub told: watch::Sender<Status>,
 }
 
 /// Why an agent cannot run on.
@@ -91,6 +96,10 @@ pub async fn run_device(dir: &Path, clock: Clock, stop: watch::Receiver<bool>) -
     let identity = spool.identity().ok_or_else(not_joined)?.clone();
     let link = Http::new(&identity.server, &identity.secret, identity.pin)?;
     tracing::info!(server = %identity.server, device = %identity.name, "the agent starts");
+    let told = watch::Sender::new(Status::default());
+    let _live = Live::open(dir, told.subscribe()).inspect_err(|e| {
+        tracing::warn!(error = %e, "no socket for `lineman agent status`: it says what was last written");
+    });
     let options = Options {
         clock,
         spool,
@@ -100,6 +109,7 @@ pub async fn run_device(dir: &Path, clock: Clock, stop: watch::Receiver<bool>) -
         wake: Arc::new(Notify::new()),
         server: None,
         name: identity.name,
+        told,
     };
     drive(options, Process::Own).await
 }
@@ -151,6 +161,9 @@ enum Event {
     Called(Result<Result<Reply, LinkError>, JoinError>),
     Probed(Result<(i64, u64, Measured), JoinError>),
     Found(Option<SocketAddr>),
+    Line(Result<Moment, JoinError>),
+    Climbed(Result<Climb, JoinError>),
+    Noticed(std::io::Result<()>),
     Wanted,
     Due,
 }
@@ -170,10 +183,19 @@ struct Agent<L> {
     route: Route,
     call: Option<JoinHandle<Result<Reply, LinkError>>>,
     probes: JoinSet<(i64, u64, Measured)>,
+    /// The flight recorder; none inside the server.
+    recorder: Option<Recorder>,
+    watch: Option<Watch>,
+    /// The line that waits for the gateway's answer.
+    line: Option<JoinHandle<Moment>>,
+    climb: Option<JoinHandle<Climb>>,
+    outage: Outage,
+    /// The address on the way to the server when it last answered.
+    good_address: Option<IpAddr>,
+    disk: Disk,
     told: Status,
-    told_text: String,
+    told_to: watch::Sender<Status>,
     idle_at: Option<Time>,
-    full: bool,
 }
 
 /// Where the server is.
@@ -198,13 +220,13 @@ impl Route {
 
 impl<L: Link> Agent<L> {
     fn start(options: Options<L>) -> Result<Agent<L>, Error> {
-        let Options { clock, mut spool, link, prober, stop, wake, server, name } = options;
+        let Options { clock, mut spool, link, prober, stop, wake, server, name, told: told_to } = options;
         let steady = Steady::new(clock);
         let now = steady.now();
         let stamp = steady.stamp();
         let boot_id = facts::boot_id();
         let booted_at = now.wall - stamp.mono;
-        spool.start(&boot_id, booted_at, stamp)?;
+        let before = spool.start(&boot_id, booted_at, stamp)?;
         let identity = spool.identity();
         let key = identity.map_or(0, |identity| identity.device.cast_unsigned());
         let url = identity.map(|identity| identity.server.clone());
@@ -216,33 +238,45 @@ impl<L: Link> Agent<L> {
             last_check_in_at: last_check_in(&spool),
             ..Status::default()
         };
-        let mut state = State::new(key, now);
-        if let Some(config) = spool.config()? {
-            state.handle_config(&config, now);
-        }
+        let recorder = match link.leads_to() {
+            Some(_) => Some(Recorder::new(spool.lines(recorder::MOST_LINES)?)),
+            None => None,
+        };
+        let watch = recorder.as_ref().and_then(|_| listen());
         let url = if server.is_some() { None } else { url };
         let mut route = Route { server, url, lookup: None };
         route.look_up();
         let info = AgentInfo { version: told.version.clone(), boot_id, booted_at, started_at: now.wall };
-        Ok(Agent {
+        let mut agent = Agent {
             steady,
             spool,
             link: Arc::new(link),
             prober,
             stop,
             wake,
-            state,
+            state: State::new(key, now),
             facts: Facts::new(),
             info,
             seen: None,
             route,
             call: None,
             probes: JoinSet::new(),
+            recorder,
+            watch,
+            line: None,
+            climb: None,
+            outage: Outage::default(),
+            good_address: None,
+            disk: Disk::new(now),
             told,
-            told_text: String::new(),
+            told_to,
             idle_at: None,
-            full: false,
-        })
+        };
+        agent.resume(&before, now)?;
+        if let Some(config) = agent.spool.config()? {
+            agent.state.handle_config(&config, now);
+        }
+        Ok(agent)
     }
 
     /// Does all that is to be done at `now`; says whether there was anything.
@@ -250,33 +284,42 @@ impl<L: Link> Agent<L> {
         let todo = self.state.poll(now);
         let worked = !todo.is_empty();
         let mut records = Vec::new();
-        let mut call = false;
+        let (mut call, mut look, mut line) = (false, false, false);
         for step in todo {
             match step {
-                Do::Record(what) => records.push(what),
+                Do::Record(what) => records.push((self.filled(what)?, Millis::ZERO)),
+                Do::RecordPast { what, ago } => records.push((what, ago)),
                 Do::Probe { check, run, probe, timeout } => {
                     let prober = self.prober.clone();
                     self.probes.spawn(async move { (check, run, prober.run(&probe, timeout).await) });
                 }
-                Do::Look => {
-                    let (changes, _) = self.look();
-                    self.state.handle_changes(changes);
-                }
+                Do::Look => look = true,
+                Do::Moment => line = true,
+                Do::Climb(why) => self.begin_climb(why),
                 Do::CheckIn => call = true,
             }
         }
-        if call {
+        if call || look || line {
             let (changes, status) = self.look();
-            records.extend(changes);
-            records.push(What::Status(status));
+            if line {
+                self.begin_line(&status);
+            }
+            if call {
+                records.extend(
+                    changes.into_iter().chain([What::Status(status)]).map(|what| (what, Millis::ZERO)),
+                );
+            } else {
+                self.state.handle_changes(changes);
+            }
         }
-        self.record(&records)?;
+        self.record(records)?;
         if call {
             let call = self.check_in()?;
             let link = Arc::clone(&self.link);
             self.call = Some(tokio::spawn(async move { link.check_in(call).await }));
         }
         self.tell(now);
+        self.write(now)?;
         Ok(worked)
     }
 
@@ -290,23 +333,6 @@ impl<L: Link> Agent<L> {
         }
         self.seen = Some(status.clone());
         (changes.into_iter().map(What::Change).collect(), status)
-    }
-
-    /// Writes records. A full disk loses them, and stops nothing; a damaged database ends the agent, so that its next
-    /// start begins a new one.
-    fn record(&mut self, records: &[What]) -> Result<(), Error> {
-        match self.spool.append(records, self.steady.stamp()) {
-            Ok(()) => self.full = false,
-            Err(e) if e.is_corrupt() => return Err(e.into()),
-            Err(e) => {
-                if !self.full {
-                    tracing::error!(error = %e, count = records.len(), "records are lost: they cannot be written");
-                }
-                self.full = true;
-            }
-        }
-        self.state.handle_waiting(self.spool.waiting());
-        Ok(())
     }
 
     fn check_in(&mut self) -> Result<CheckIn, Error> {
@@ -329,13 +355,17 @@ impl<L: Link> Agent<L> {
     /// Waits for the next event. None: the agent is to stop.
     async fn wait(&mut self) -> Option<Event> {
         let sleep = self.sleep();
-        let Agent { stop, call, probes, wake, route, .. } = self;
+        let gateway = self.recorder.as_ref().and_then(Recorder::gateway);
+        let Agent { stop, call, probes, wake, route, line, climb, watch, .. } = self;
         tokio::select! {
             biased;
             stopped = stop.wait_for(|stop| *stop) => { drop(stopped); None }
             called = joined(call) => Some(Event::Called(called)),
             Some(probed) = probes.join_next() => Some(Event::Probed(probed)),
             () = wake.notified() => Some(Event::Wanted),
+            done = joined(line) => Some(Event::Line(done)),
+            climbed = joined(climb) => Some(Event::Climbed(climbed)),
+            noticed = noticed(watch, gateway) => Some(Event::Noticed(noticed)),
             found = joined(&mut route.lookup) => Some(Event::Found(found.ok().flatten())),
             () = tokio::time::sleep(sleep) => Some(Event::Due),
         }
@@ -370,6 +400,19 @@ impl<L: Link> Agent<L> {
                 }
                 self.route.server = found.or(self.route.server);
             }
+            Event::Line(done) => {
+                self.line = None;
+                match done {
+                    Ok(line) => self.keep_line(line),
+                    Err(e) => tracing::error!(error = %e, "a line of the record was broken off"),
+                }
+            }
+            Event::Climbed(climb) => self.end_climb(climb, now),
+            Event::Noticed(Ok(())) => self.state.handle_noticed(now),
+            Event::Noticed(Err(e)) => {
+                tracing::warn!(error = %e, "changes of the network are noticed at check-ins alone from here on");
+                self.watch = None;
+            }
             Event::Wanted => self.state.handle_wake(),
             Event::Due => {}
         }
@@ -385,6 +428,7 @@ impl<L: Link> Agent<L> {
                     self.spool.set_config(config)?;
                 }
                 self.told.last_check_in_at = Some(now.wall);
+                self.good_address = self.seen.as_ref().and_then(|status| status.address);
                 self.told.error = None;
                 self.state.handle_reply(&reply, self.spool.waiting(), now);
             }
@@ -418,28 +462,34 @@ impl<L: Link> Agent<L> {
             Standing::Refused { cut_off, .. } => ("refused", cut_off.as_ref().map(|trouble| trouble.since)),
         };
         let next = self.state.poll_call().map(|(at, _)| now.wall + at.since(now.steady));
-        let was = std::mem::replace(&mut self.told.state, state.to_owned());
+        let was = self.told.clone();
+        self.told.state = state.to_owned();
         self.told.failed_tries = self.state.failed_tries();
         self.told.cut_off_since = since.map(|since| now.wall - now.steady.since(since));
         self.told.checks = self.state.checks() as u64;
+        self.told.backlog = self.spool.waiting();
         if next.is_some() {
             self.told.next_check_in_at = next;
         }
-        if was != state {
-            tracing::info!(state, was = %was, server = %self.told.server, failed_tries = self.told.failed_tries,
-                backlog = self.spool.waiting(), error = self.told.error.as_deref(), "the agent's state changed");
+        if was.state != self.told.state {
+            tracing::info!(state, was = %was.state, server = %self.told.server, failed_tries = self.told.failed_tries,
+                backlog = self.told.backlog, error = self.told.error.as_deref(), "the agent's state changed");
         }
-        let text = serde_json::to_string(&self.told).unwrap_or_default();
-        if text != self.told_text {
-            if let Err(e) = self.spool.set_status(&text) {
-                tracing::debug!(error = %e, "the agent's status cannot be written");
-            }
-            self.told_text = text;
+        let before = self.told_to.send_replace(self.told.clone());
+        if before != self.told {
+            self.spool.set_status(serde_json::to_string(&self.told).unwrap_or_default());
+        }
+        let news = |status: &Status| {
+            (status.state.clone(), status.failed_tries, status.checks, status.error.clone())
+        };
+        if news(&before) != news(&self.told) {
+            self.disk.press();
         }
     }
 
     fn is_idle(&self) -> bool {
-        self.call.is_none() && self.probes.is_empty() && self.route.lookup.is_none()
+        let is_asking = self.call.is_some() || self.route.lookup.is_some() || !self.probes.is_empty();
+        !is_asking && self.line.is_none() && self.climb.is_none()
     }
 
     fn mark_idle(&mut self, now: Now) {
@@ -452,6 +502,9 @@ impl<L: Link> Agent<L> {
     /// Ends in order.
     async fn finish(mut self) -> Result<(), Error> {
         self.probes.abort_all();
+        if let Some(climb) = self.climb.take() {
+            climb.abort();
+        }
         if let Some(call) = self.call.take()
             && let Ok(Ok(answer)) = tokio::time::timeout(STOP_WAIT, call).await
         {
@@ -459,17 +512,39 @@ impl<L: Link> Agent<L> {
             self.handle_answer(answer, now)?;
         }
         let now = self.steady.now();
-        let records: Vec<What> = self
-            .state
-            .poll(now)
-            .into_iter()
-            .filter_map(|step| if let Do::Record(what) = step { Some(what) } else { None })
-            .collect();
-        self.record(&records)?;
+        self.state.handle_stop();
+        let mut records = Vec::new();
+        for step in self.state.poll(now) {
+            match step {
+                Do::Record(what) => records.push((self.filled(what)?, Millis::ZERO)),
+                Do::RecordPast { what, ago } => records.push((what, ago)),
+                Do::Probe { .. } | Do::Look | Do::Moment | Do::Climb(_) | Do::CheckIn => {}
+            }
+        }
+        self.record(records)?;
+        self.last_line();
         self.tell(now);
-        self.spool.stop()?;
+        self.write(now)?;
+        self.spool.stop(self.steady.stamp())?;
         tracing::info!(backlog = self.spool.waiting(), "the agent stops");
         Ok(())
+    }
+}
+
+/// Listens to what the kernel tells of the network.
+fn listen() -> Option<Watch> {
+    Watch::open()
+        .inspect_err(|e| {
+            tracing::warn!(error = %e, "the kernel does not tell of changes of the network: they are noticed at check-ins");
+        })
+        .ok()
+}
+
+/// Waits until the kernel tells of a change; for ever, where it does not.
+async fn noticed(watch: &mut Option<Watch>, gateway: Option<IpAddr>) -> std::io::Result<()> {
+    match watch {
+        Some(watch) => watch.changed(gateway).await,
+        None => std::future::pending().await,
     }
 }
 

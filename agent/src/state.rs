@@ -5,13 +5,17 @@
 //! is late or doubled when the wall clock is set. Wall times appear only in what is recorded, and in cron lines.
 
 mod checks;
+mod climbs;
+mod record;
 
 use schedules::{Backoff, Cadence, Millis, Time};
 
 use crate::link::LinkError;
 use crate::probe::Measured;
-use crate::report::{AgentOutage, Config, MAX_RECORDS, Outcome, Probe, Reply, What};
+use crate::report::{Change, Config, MAX_RECORDS, Outcome, Probe, Reply, What, Why};
 use checks::Checks;
+use record::Record;
+pub use record::{Kept, Told};
 
 /// How often to check in before a configuration says.
 const DEFAULT_EVERY: Millis = Millis::from_secs(30);
@@ -27,6 +31,12 @@ const MIN_GAP: Millis = Millis::from_secs(1);
 const LEAST_GAP: Millis = Millis(50);
 /// How long a refused agent stays away, and the longest that a server may ask for.
 const AN_HOUR: Millis = Millis::from_secs(3600);
+/// How long the network may go on changing before it is looked at: what belongs together comes together.
+const SETTLE: Millis = Millis(200);
+/// The shortest time from one look that the network causes to the next.
+const LOOK_GAP: Millis = Millis::from_secs(1);
+/// By how much the wall clock must part from the steady one, from one step to the next, to have been set.
+const CLOCK_STEP: Millis = Millis::from_secs(1);
 /// How many records may be rejected one after the other before the agent slows down.
 const QUICK_REJECTIONS: u32 = 10;
 
@@ -51,6 +61,17 @@ impl Now {
 pub enum Do {
     /// Record this.
     Record(What),
+    /// Record this, which happened a while ago.
+    RecordPast {
+        /// What happened.
+        what: What,
+        /// How long ago.
+        ago: Millis,
+    },
+    /// Write a line of the flight recorder.
+    Moment,
+    /// Climb the ladder of evidence, and hand what it found to [`State::handle_climb`].
+    Climb(Why),
     /// Run this probe, and hand what it measured to [`State::handle_result`] with the same numbers.
     Probe {
         /// The check.
@@ -100,6 +121,8 @@ pub struct Trouble {
     pub tries: u32,
     /// What the first of them said.
     pub reason: String,
+    /// What was told of it.
+    pub told: Told,
 }
 
 /// When the next call is planned, and why then.
@@ -154,8 +177,12 @@ pub struct State {
     waiting: u64,
     rejections: u32,
     look_at: Option<Time>,
+    looked_at: Option<Time>,
     skew: Millis,
+    /// The skew at the last step.
+    last_skew: Millis,
     checks: Checks,
+    record: Option<Record>,
     out: Vec<Do>,
 }
 
@@ -177,8 +204,11 @@ impl State {
             waiting: 0,
             rejections: 0,
             look_at: None,
+            looked_at: None,
             skew: now.wall.since(now.steady),
+            last_skew: now.wall.since(now.steady),
             checks: Checks::default(),
+            record: None,
             out: Vec::new(),
         }
     }
@@ -223,6 +253,7 @@ impl State {
         if changed && matches!(self.plan, Plan::Cadence(_)) {
             self.plan = Plan::Cadence(self.next_on_cadence(now));
         }
+        self.configure_record(config, now);
         let bad = self.checks.configure(&config.tasks, now);
         if !bad.is_empty() {
             self.want = self.want.max(Want::Soon);
@@ -238,10 +269,12 @@ impl State {
         self.look_at = None;
         match std::mem::replace(&mut self.standing, Standing::Online) {
             Standing::CutOff(trouble) | Standing::Refused { cut_off: Some(trouble), .. } => {
-                self.record_outage(&trouble, Some(now.wall), now);
-                self.want = self.want.max(Want::Soon);
+                self.end_outage(&trouble, now);
             }
-            Standing::Starting | Standing::Online | Standing::Failing(_) => {}
+            Standing::Starting | Standing::Online | Standing::Failing(_) => {
+                self.rest();
+                self.judge_held(None, now);
+            }
             Standing::Refused { cut_off: None, .. } => {}
         }
         self.plan = if waiting > 0 && reply.next_in_ms > Millis::ZERO {
@@ -264,6 +297,7 @@ impl State {
                     Standing::Refused { cut_off, .. } => cut_off,
                     Standing::Starting | Standing::Online | Standing::Failing(_) => None,
                 };
+                self.rest();
                 let until = now.steady + AN_HOUR;
                 self.standing = Standing::Refused { until, reason: reason.clone(), cut_off };
                 self.plan = Plan::Refused(until);
@@ -313,15 +347,25 @@ impl State {
         self.want = Want::Now;
     }
 
+    /// The kernel says that something of the network changed: it is looked at soon.
+    pub fn handle_noticed(&mut self, now: Now) {
+        let earliest = self.looked_at.map_or(Time::MIN, |at| at + LOOK_GAP);
+        let at = (now.steady + SETTLE).max(earliest);
+        self.look_at = Some(self.look_at.map_or(at, |planned| planned.min(at)));
+    }
+
     /// All that is to be done at `now`; records first, a call last.
     pub fn poll(&mut self, now: Now) -> Vec<Do> {
         self.notice_turned_clock(now);
         let mut todo = std::mem::take(&mut self.out);
         self.checks.begin_due(now, &mut todo);
         if self.look_at.is_some_and(|at| at <= now.steady) {
-            self.look_at = Some(Cadence::Every(self.every).next(now.steady, self.key));
+            let regularly = !matches!(self.standing, Standing::Starting | Standing::Online);
+            self.look_at = regularly.then(|| self.next_on_cadence(now));
+            self.looked_at = Some(now.steady);
             todo.push(Do::Look);
         }
+        self.poll_record(now, &mut todo);
         if self.call_due().is_some_and(|(at, _)| at <= now.steady) {
             self.calling = true;
             self.want = Want::No;
@@ -339,7 +383,9 @@ impl State {
         }
         let probe = self.checks.next().map(|at| (at, "a check is due"));
         let look = self.look_at.map(|at| (at, "a look at the network is due"));
-        [self.call_due(), probe, look].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let moment = self.record.as_ref().map(|record| (record.moment_at, "a line of the record is due"));
+        let climb = self.climb_due().map(|at| (at, "the ladder is to be climbed"));
+        [self.call_due(), probe, look, moment, climb].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// The steady moment of the next call, and why then; none while one is under way.
@@ -362,36 +408,29 @@ impl State {
 
     fn failed(&mut self, error: &str, now: Now, random: u64) {
         let began = self.last_began.unwrap_or(now.steady);
-        let first = || Trouble { since: began, tries: 0, reason: error.to_owned() };
-        let (mut trouble, told) = match std::mem::replace(&mut self.standing, Standing::Online) {
-            Standing::Failing(trouble) => (trouble, false),
-            Standing::CutOff(trouble) => (trouble, true),
-            Standing::Refused { cut_off: Some(trouble), .. } => (trouble, true),
-            Standing::Starting | Standing::Online | Standing::Refused { cut_off: None, .. } => {
-                (first(), false)
-            }
+        let first = || Trouble { since: began, tries: 0, reason: error.to_owned(), told: Told::Not };
+        let was_refused = matches!(self.standing, Standing::Refused { .. });
+        let mut trouble = match std::mem::replace(&mut self.standing, Standing::Online) {
+            Standing::Failing(trouble) | Standing::CutOff(trouble) => trouble,
+            Standing::Refused { cut_off: Some(trouble), .. } => trouble,
+            Standing::Starting | Standing::Online | Standing::Refused { cut_off: None, .. } => first(),
         };
         trouble.tries = trouble.tries.saturating_add(1);
         let backoff = Backoff { base: self.every, cap: self.retry_max };
         self.plan = Plan::Backoff(now.steady + backoff.delay(trouble.tries, random).max(Millis(1)));
-        self.standing = if trouble.tries < self.cut_off_after && !told {
+        if trouble.tries == 1 {
+            self.climb_for_failure(now);
+        }
+        self.standing = if trouble.told == Told::Not && trouble.tries < self.cut_off_after {
             Standing::Failing(trouble)
         } else {
-            if !told {
-                self.record_outage(&trouble, None, now);
+            if trouble.told == Told::Not {
+                self.begin_outage(&mut trouble, now);
+            } else if was_refused {
+                self.climb_again(trouble.began_at(now), now);
             }
             Standing::CutOff(trouble)
         };
-    }
-
-    fn record_outage(&mut self, trouble: &Trouble, ended_at: Option<Time>, now: Now) {
-        self.out.push(Do::Record(What::Outage(AgentOutage {
-            began_at: now.shown(trouble.since),
-            ended_at,
-            tries: trouble.tries,
-            reason: trouble.reason.clone(),
-            ..AgentOutage::default()
-        })));
     }
 
     fn min_gap(&self) -> Millis {
@@ -422,9 +461,16 @@ impl State {
         Some(if sooner.0 < planned.0 { sooner } else { planned })
     }
 
-    /// Cron lines follow the wall clock: where that was set, they are due at another time.
+    /// Cron lines follow the wall clock: where that was set, they are due at another time. A clock that is drawn slowly
+    /// was not set.
     fn notice_turned_clock(&mut self, now: Now) {
         let skew = now.wall.since(now.steady);
+        let last = std::mem::replace(&mut self.last_skew, skew);
+        if self.record.is_some() && Millis((skew - last).0.saturating_abs()) >= CLOCK_STEP {
+            let (from, to) = ((now.steady + last).to_string(), now.wall.to_string());
+            let change = Change { subject: "clock".to_owned(), name: String::new(), from, to };
+            self.handle_changes(vec![What::Change(change)]);
+        }
         if (skew - self.skew).0.unsigned_abs() >= 1_000 {
             self.skew = skew;
             self.checks.follow_wall_clock(now);
@@ -450,5 +496,7 @@ impl Class {
     }
 }
 
+#[cfg(test)]
+mod record_tests;
 #[cfg(test)]
 mod tests;

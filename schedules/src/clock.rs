@@ -74,10 +74,22 @@ impl Clock {
     #[must_use]
     pub fn mono(&self) -> Millis {
         match &self.0 {
-            Source::System => boot_time(),
+            Source::System => kernel_time(libc::CLOCK_BOOTTIME),
             Source::Manual(_) => Millis(self.now().0),
             #[cfg(debug_assertions)]
             Source::File(_) => Millis(self.now().0),
+        }
+    }
+
+    /// Time since this machine was booted, without the time it slept (CLOCK_MONOTONIC). On a turned clock as
+    /// [`Clock::mono`]: nobody sleeps there.
+    #[must_use]
+    pub fn awake(&self) -> Millis {
+        match &self.0 {
+            Source::System => kernel_time(libc::CLOCK_MONOTONIC),
+            Source::Manual(_) => self.mono(),
+            #[cfg(debug_assertions)]
+            Source::File(_) => self.mono(),
         }
     }
 
@@ -139,14 +151,11 @@ fn system_ms() -> i64 {
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "clock_gettime has no safe wrapper in the standard library for CLOCK_BOOTTIME"
-)]
-fn boot_time() -> Millis {
+#[expect(unsafe_code, reason = "clock_gettime has no safe wrapper in the standard library for these clocks")]
+fn kernel_time(clock: libc::clockid_t) -> Millis {
     let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `ts` is a valid timespec, and the call writes nothing else.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut ts) };
+    let failed = unsafe { libc::clock_gettime(clock, &raw mut ts) };
     if failed != 0 {
         return Millis(0);
     }

@@ -5,6 +5,7 @@ use std::ops::{Add, AddAssign, Sub};
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::Datelike as _;
 use serde::{Deserialize, Serialize};
 
 /// A moment: milliseconds since 1970-01-01T00:00:00Z. What is stored, what is sent.
@@ -126,6 +127,16 @@ impl FromStr for Millis {
             total = number.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(bad)?;
         }
         Ok(Millis(total))
+    }
+}
+
+impl fmt::Display for Time {
+    /// As ISO 8601 writes it, in UTC; the milliseconds alone where the year has more than four digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match chrono::DateTime::from_timestamp_millis(self.0).filter(|at| (0..=9_999).contains(&at.year())) {
+            Some(at) => f.write_str(&at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)),
+            None => write!(f, "{} ms", self.0),
+        }
     }
 }
 

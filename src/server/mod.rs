@@ -138,6 +138,7 @@ impl Server {
             wake: wake.clone(),
             server: None,
             name: "this-machine".to_owned(),
+            told: watch::Sender::new(agent::Status::default()),
         });
         let agent = tokio::spawn(agent);
         let jobs = tokio::spawn(jobs::run(app.clone(), stop.clone()));

@@ -42,6 +42,11 @@ impl Steady {
         Stamp { at: self.clock.now(), mono: self.clock.mono() }
     }
 
+    /// Time since boot without the time the machine slept, at `stamp`.
+    pub(super) fn awake(&self, stamp: Stamp) -> Millis {
+        if self.clock.is_turned() { stamp.mono } else { self.clock.awake() }
+    }
+
     /// How long one may really sleep until the steady moment `until`.
     pub(super) fn nap(&self, until: Time) -> Duration {
         let now = self.now();

@@ -1,27 +1,36 @@
 //! The agent's own database: who it is, what it is to do, and the records that the server does not have yet.
 //!
+//! Written rarely, to spare flash: what is recorded waits in memory for [`Spool::flush`], and on a good day the server
+//! has it long before. So a kill, or a power cut, takes what was recorded since the last flush. Only sequence numbers must
+//! never come twice: they are reserved in blocks with a synced commit, and a start after an end that was not in order
+//! begins behind its block.
+//!
 //! Bounded: the oldest records go first, those that tell of outages last, and what went is itself a record.
-//! `synchronous=NORMAL`: a commit survives the agent's death but not always the machine's. What a power cut takes from
-//! the end was measured moments before, and is measured anew; what the server acknowledged is durable there. Only
-//! sequence numbers must never come twice, so they are reserved in blocks with a synced commit, and a start after a
-//! power cut begins behind its block.
+//! `synchronous=NORMAL`: a commit survives the agent's death but not always the machine's.
 
+mod lines;
 mod open;
+mod send;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use schedules::{Millis, Time};
 
-use crate::report::{Boot, Config, Dropped, Record, What};
-use write::{Limits, Totals};
+use crate::report::{Boot, Config, Dropped, Moment, What};
+use lines::Lines;
+use write::{Limits, Row, Totals};
 
 pub use open::Glance;
 
 /// How many sequence numbers one synced commit reserves.
 const SEQ_BLOCK: u64 = 10_000;
+/// How many bytes of records wait in memory at most.
+const MAX_FRESH_BYTES: u64 = 512 * 1024;
+/// How many boots are remembered.
+const MAX_BOOTS: i64 = 1_000;
 /// How many rejected records are kept to be looked at.
 const MAX_REJECTED: i64 = 1_000;
 /// The fewest bytes that records may take.
@@ -61,6 +70,17 @@ pub struct Stamp {
     pub at: Time,
     /// Time since boot.
     pub mono: Millis,
+}
+
+/// What a start found of the time before it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Before {
+    /// Whether the agent was stopped in order; none on its very first start.
+    pub clean: Option<bool>,
+    /// How often the machine was booted since the last line of the record, as far as the agent was started in between.
+    pub boots: u32,
+    /// That line.
+    pub last: Option<Moment>,
 }
 
 /// What is wrong with the agent's database.
@@ -127,8 +147,17 @@ pub struct Spool {
     reserved: u64,
     /// The highest number that was ever handed out to be sent.
     sent_upto: u64,
+    /// How many records are in the database.
+    stored: u64,
+    /// How many there are with those that wait in memory, and how many bytes those take.
     count: u64,
     bytes: u64,
+    /// What waits in memory to be written: the newest records, in order.
+    fresh: VecDeque<Row>,
+    fresh_bytes: u64,
+    /// What is known by name and is written later; none: it is to go.
+    later: BTreeMap<&'static str, Option<String>>,
+    lines: Lines,
     newest: BTreeMap<i64, u64>,
     newest_status: Option<u64>,
     last_dropped: Option<(u64, Dropped)>,
@@ -203,15 +232,52 @@ impl Spool {
     /// # Errors
     /// Where it cannot be read.
     pub fn status(&self) -> Result<Option<String>, SpoolError> {
-        open::meta(&self.db, "status")
+        self.known("status")
     }
 
-    /// Keeps what the agent says of itself, for [`Glance::at`].
+    /// Keeps what the agent says of itself, for [`Glance::at`]: with the next flush.
+    pub fn set_status(&mut self, status: String) {
+        self.later.insert("status", Some(status));
+    }
+
+    /// The outage that goes on, as [`Spool::set_outage`] kept it.
     ///
     /// # Errors
-    /// Where it cannot be written.
-    pub fn set_status(&mut self, status: &str) -> Result<(), SpoolError> {
-        self.set_meta("status", status)
+    /// Where it cannot be read.
+    pub fn outage(&self) -> Result<Option<String>, SpoolError> {
+        self.known("outage")
+    }
+
+    /// Keeps the outage that goes on, or forgets it with its frozen lines: with the next flush.
+    pub fn set_outage(&mut self, outage: Option<String>) {
+        if outage.is_none() {
+            self.later.insert("frozen", None);
+        }
+        self.later.insert("outage", outage);
+    }
+
+    /// Keeps lines of the record beyond the reach of its bounds: with the next flush.
+    ///
+    /// # Errors
+    /// Where they cannot be written as JSON.
+    pub fn freeze(&mut self, lines: &[Moment]) -> Result<(), SpoolError> {
+        self.later.insert("frozen", Some(serde_json::to_string(lines)?));
+        Ok(())
+    }
+
+    /// The frozen lines.
+    ///
+    /// # Errors
+    /// Where they cannot be read. What is no line is none.
+    pub fn frozen(&self) -> Result<Vec<Moment>, SpoolError> {
+        Ok(self.known("frozen")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
+    fn known(&self, key: &str) -> Result<Option<String>, SpoolError> {
+        match self.later.get(key) {
+            Some(value) => Ok(value.clone()),
+            None => open::meta(&self.db, key),
+        }
     }
 
     fn set_meta(&mut self, key: &str, value: &str) -> Result<(), SpoolError> {
@@ -223,60 +289,63 @@ impl Spool {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn start(&mut self, boot_id: &str, booted_at: Time, now: Stamp) -> Result<(), SpoolError> {
+    pub fn start(&mut self, boot_id: &str, booted_at: Time, now: Stamp) -> Result<Before, SpoolError> {
         let stopped = open::meta(&self.db, "stopped")?;
         let last_boot: Option<i64> =
             self.db.query_row("SELECT max(no) FROM boots", [], |row| row.get(0)).optional()?.flatten();
         self.db.execute("INSERT INTO boots (id) VALUES ($1) ON CONFLICT (id) DO NOTHING", [boot_id])?;
         self.boot = self.db.query_row("SELECT no FROM boots WHERE id = $1", [boot_id], |row| row.get(0))?;
+        self.db.execute(
+            "DELETE FROM boots WHERE no <= $1 AND no NOT IN (SELECT boot FROM records)",
+            [self.boot - MAX_BOOTS],
+        )?;
         let clean = last_boot.map(|_| stopped.as_deref() == Some("clean"));
-        if clean == Some(false) && last_boot != Some(self.boot) {
-            // The end of the log may be lost, and the server may have it: go on behind all numbers ever given.
+        if clean == Some(false) {
+            // The end of the log is lost, and the server may have it: go on behind all numbers ever given.
             self.next_seq = self.next_seq.max(self.reserved + 1);
         }
+        let line = self.lines.last();
+        let since = line.as_ref().map(|(boot, _)| *boot).or(last_boot).unwrap_or(self.boot);
+        let before = Before {
+            clean,
+            boots: u32::try_from(self.boot.saturating_sub(since)).unwrap_or(0),
+            last: line.map(|(_, moment)| moment),
+        };
+        self.lines.begin_batch();
         // Synced: a power cut a moment later must not look like the stop before it.
         self.db.pragma_update(None, "synchronous", "FULL")?;
         self.set_meta("stopped", "no")?;
         self.db.pragma_update(None, "synchronous", "NORMAL")?;
-        self.append(&[What::Boot(Boot { boot_id: boot_id.to_owned(), booted_at, clean })], now)
+        self.append(&[What::Boot(Boot { boot_id: boot_id.to_owned(), booted_at, clean })], now)?;
+        self.flush(now)?;
+        Ok(before)
     }
 
-    /// Marks that the agent is stopped in order.
+    /// Writes all, and marks that the agent is stopped in order.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub fn stop(&mut self) -> Result<(), SpoolError> {
-        self.set_meta("stopped", "clean")?;
+    pub fn stop(&mut self, now: Stamp) -> Result<(), SpoolError> {
+        self.later.insert("seq_next", Some(self.next_seq.to_string()));
+        self.later.insert("stopped", Some("clean".to_owned()));
+        self.flush(now)?;
         self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).optional()?;
         Ok(())
     }
 
-    /// Adds records in one transaction, and throws the oldest away where there are too many.
+    /// Adds records of the moment `now`, to be written with the next flush.
     ///
     /// # Errors
-    /// Where they cannot be written; then none was.
+    /// Where a number cannot be reserved for them, or there are more than can be kept and they cannot be written; in the
+    /// first case none was added.
     pub fn append(&mut self, whats: &[What], now: Stamp) -> Result<(), SpoolError> {
-        if whats.is_empty() {
-            return Ok(());
-        }
         // One more than `whats`: what is dropped is a record too.
-        let last = self.next_seq + whats.len() as u64;
-        let reserving = last > self.reserved;
-        if reserving {
-            self.db.pragma_update(None, "synchronous", "FULL")?;
-        }
-        let mut next = Totals::of(self);
-        let tx = self.db.transaction()?;
-        if reserving {
-            next.reserved = last + SEQ_BLOCK;
-            open::set_meta(&tx, "seq_reserved", &next.reserved.to_string())?;
-        }
-        let mut newest: Vec<(Option<i64>, u64)> = Vec::new();
+        self.reserve(self.next_seq + self.fresh.len() as u64 + whats.len() as u64)?;
         for what in whats {
-            let seq = next.insert(&tx, what, self.boot, now)?;
+            let row = Row::of(what, self.next_seq, now)?;
             match what {
-                What::Result(result) => newest.push((Some(result.check), seq)),
-                What::Status(_) => newest.push((None, seq)),
+                What::Result(result) => drop(self.newest.insert(result.check, row.seq)),
+                What::Status(_) => self.newest_status = Some(row.seq),
                 What::Change(_)
                 | What::Ladder(_)
                 | What::Gap(_)
@@ -284,167 +353,105 @@ impl Spool {
                 | What::Boot(_)
                 | What::Dropped(_) => {}
             }
+            self.next_seq += 1;
+            self.count += 1;
+            self.bytes += row.bytes;
+            self.fresh_bytes += row.bytes;
+            self.fresh.push_back(row);
         }
+        if self.bytes > self.keep_bytes || self.fresh_bytes > MAX_FRESH_BYTES {
+            self.flush(now)?;
+        }
+        Ok(())
+    }
+
+    /// Reserves the numbers up to `last`, unless they are.
+    fn reserve(&mut self, last: u64) -> Result<(), SpoolError> {
+        if last <= self.reserved {
+            return Ok(());
+        }
+        let reserved = last + SEQ_BLOCK;
+        self.db.pragma_update(None, "synchronous", "FULL")?;
+        let written = open::set_meta(&self.db, "seq_reserved", &reserved.to_string());
+        self.db.pragma_update(None, "synchronous", "NORMAL")?;
+        written?;
+        self.reserved = reserved;
+        Ok(())
+    }
+
+    /// Adds a line to the flight recorder, to be written with the next flush.
+    pub fn note(&mut self, line: Moment) {
+        self.lines.note(line);
+    }
+
+    /// The last lines of the flight recorder, at most `most`, the oldest first.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn lines(&self, most: usize) -> Result<Vec<Moment>, SpoolError> {
+        self.lines.newest(&self.db, most)
+    }
+
+    /// Whether something waits to be written.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        !self.fresh.is_empty() || !self.later.is_empty() || self.lines.is_dirty()
+    }
+
+    /// Writes what waits in memory in one transaction, and throws the oldest away where there is too much.
+    ///
+    /// # Errors
+    /// Where it cannot be written; then it waits on, but for what is more than memory is for.
+    pub fn flush(&mut self, now: Stamp) -> Result<(), SpoolError> {
+        let written = self.write(now);
+        if written.is_err() {
+            self.shed();
+        }
+        written
+    }
+
+    fn write(&mut self, now: Stamp) -> Result<(), SpoolError> {
+        let mut next = Totals::of(self);
+        let tx = self.db.transaction()?;
+        for row in &self.fresh {
+            row.insert(&tx, self.boot)?;
+        }
+        for (key, value) in &self.later {
+            match value {
+                Some(value) => open::set_meta(&tx, key, value)?,
+                None => drop(tx.prepare_cached("DELETE FROM meta WHERE key = $1")?.execute([key])?),
+            }
+        }
+        let lines = self.lines.write(&tx, self.boot, now)?;
         let limits =
             Limits { keep_for: self.keep_for, keep_bytes: self.keep_bytes, sent_upto: self.sent_upto };
         next.bound(&tx, &limits, self.boot, now)?;
         tx.commit()?;
-        if reserving {
-            self.db.pragma_update(None, "synchronous", "NORMAL")?;
-        }
         next.keep(self);
-        for (check, seq) in newest {
-            match check {
-                Some(check) => drop(self.newest.insert(check, seq)),
-                None => self.newest_status = Some(seq),
-            }
-        }
+        self.lines.written(lines);
+        self.stored = self.count;
+        self.fresh.clear();
+        self.fresh_bytes = 0;
+        self.later.clear();
         Ok(())
     }
 
-    /// The oldest records, in order: at most `limit`, and about `max_bytes` of them.
-    ///
-    /// # Errors
-    /// Where they cannot be read. A record that is none any more is set aside.
-    pub fn batch(&mut self, limit: usize, max_bytes: usize) -> Result<Vec<Record>, SpoolError> {
-        let mut records = Vec::new();
-        let mut broken = Vec::new();
-        let mut bytes = 0;
+    /// Where nothing can be written, memory keeps the newest.
+    fn shed(&mut self) {
+        let mut shed = 0_u64;
+        while self.fresh_bytes > MAX_FRESH_BYTES
+            && let Some(row) = self.fresh.pop_front()
         {
-            let mut select = self.db.prepare_cached(
-                "SELECT r.seq, r.at, r.mono, r.boot, b.id, r.body FROM records r JOIN boots b ON b.no = r.boot \
-                 ORDER BY r.seq LIMIT $1",
-            )?;
-            let mut rows = select.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
-            while let Some(row) = rows.next()? {
-                let size = row.get_ref(5)?.as_str().map_or(0, str::len);
-                if !records.is_empty() && bytes + size > max_bytes {
-                    break;
-                }
-                bytes += size;
-                match read_record(row, self.boot)? {
-                    Ok(record) => records.push(record),
-                    Err(bad) => broken.push(bad),
-                }
-            }
+            self.fresh_bytes -= row.bytes;
+            self.bytes = self.bytes.saturating_sub(row.bytes);
+            self.count = self.count.saturating_sub(1);
+            shed += 1;
         }
-        for (seq, error) in broken {
-            self.reject(seq, &error)?;
+        self.lines.shed();
+        if shed > 0 {
+            tracing::debug!(count = shed, "records are lost: they cannot be written");
         }
-        self.sent_upto = self.sent_upto.max(records.last().map_or(0, |record: &Record| record.seq));
-        Ok(records)
     }
-
-    /// The newest status, then the newest result of each check, of the records after `seq`.
-    ///
-    /// # Errors
-    /// Where they cannot be read.
-    pub fn current(&mut self, seq: u64) -> Result<Vec<Record>, SpoolError> {
-        let mut select = self.db.prepare_cached(
-            "SELECT r.seq, r.at, r.mono, r.boot, b.id, r.body FROM records r JOIN boots b ON b.no = r.boot \
-             WHERE r.seq = $1",
-        )?;
-        let mut records = Vec::new();
-        let mut bytes = 0;
-        let mut sent_upto = self.sent_upto;
-        for &newest in self.newest_status.iter().chain(self.newest.values()).filter(|&&newest| newest > seq) {
-            let mut rows = select.query([newest])?;
-            let Some(row) = rows.next()? else { continue };
-            bytes += row.get_ref(5)?.as_str().map_or(0, str::len);
-            if bytes > MAX_CURRENT_BYTES {
-                break;
-            }
-            if let Ok(record) = read_record(row, self.boot)? {
-                sent_upto = sent_upto.max(record.seq);
-                records.push(record);
-            }
-        }
-        self.sent_upto = sent_upto;
-        Ok(records)
-    }
-
-    /// Forgets the records up to `upto`: the server has them, durably.
-    ///
-    /// A server that has more than was ever recorded here knows a later state of this database than this one (it was
-    /// put back from a copy): then the log gets a new identity, and nothing is forgotten.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub fn ack(&mut self, upto: u64) -> Result<(), SpoolError> {
-        if upto >= self.next_seq {
-            tracing::warn!(
-                acked = upto,
-                last = self.next_seq - 1,
-                "the server has more of this log than there is"
-            );
-            self.log = open::random_id()?;
-            return open::set_meta(&self.db, "log", &self.log);
-        }
-        let tx = self.db.transaction()?;
-        let (count, bytes): (u64, u64) = tx
-            .prepare_cached("SELECT count(*), coalesce(sum(bytes), 0) FROM records WHERE seq <= $1")?
-            .query_row([upto], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        tx.prepare_cached("DELETE FROM records WHERE seq <= $1")?.execute([upto])?;
-        tx.commit()?;
-        self.count = self.count.saturating_sub(count);
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.newest.retain(|_, seq| *seq > upto);
-        self.newest_status = self.newest_status.filter(|seq| *seq > upto);
-        Ok(())
-    }
-
-    /// Sets one record aside that the server cannot take. False: there is no such record.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    pub fn reject(&mut self, seq: u64, error: &str) -> Result<bool, SpoolError> {
-        let tx = self.db.transaction()?;
-        let row: Option<(i64, u64, String)> = tx
-            .query_row("SELECT at, bytes, body FROM records WHERE seq = $1", [seq], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
-            .optional()?;
-        let Some((at, bytes, body)) = row else { return Ok(false) };
-        tx.execute(
-            "INSERT INTO rejected (seq, at, error, body) VALUES ($1, $2, $3, $4)",
-            params![seq, at, error, body],
-        )?;
-        tx.execute("DELETE FROM records WHERE seq = $1", [seq])?;
-        tx.execute(
-            "DELETE FROM rejected WHERE seq IN (SELECT seq FROM rejected ORDER BY seq DESC LIMIT -1 OFFSET $1)",
-            [MAX_REJECTED],
-        )?;
-        tx.commit()?;
-        self.count = self.count.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.newest.retain(|_, newest| *newest != seq);
-        self.newest_status = self.newest_status.filter(|newest| *newest != seq);
-        Ok(true)
-    }
-
-    /// How many rejected records are kept.
-    ///
-    /// # Errors
-    /// Where they cannot be read.
-    pub fn rejected(&self) -> Result<u64, SpoolError> {
-        Ok(self.db.query_row("SELECT count(*) FROM rejected", [], |row| row.get(0))?)
-    }
-}
-
-/// A record of the current boot names no boot.
-fn read_record(row: &rusqlite::Row<'_>, boot: i64) -> Result<Result<Record, (u64, String)>, SpoolError> {
-    let seq = row.get(0)?;
-    let body = row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?;
-    Ok(match serde_json::from_str::<What>(body) {
-        Ok(what) => Ok(Record {
-            seq,
-            at: Time(row.get(1)?),
-            mono: Millis(row.get(2)?),
-            boot: if row.get::<_, i64>(3)? == boot { None } else { Some(row.get(4)?) },
-            what,
-        }),
-        Err(e) => Err((seq, format!("this is no record: {e}"))),
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Opening the agent's database: its schema, what to do with a damaged or a newer one, and the things known by name.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,10 +10,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use schedules::{Clock, Millis};
 
+use super::lines::Lines;
 use super::{Identity, Spool, SpoolError};
 
 /// The schema this program makes. A change adds a step to [`migrate`] and counts up.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
+
+/// Small pages: what is written in between is less than one of the usual size. A database that is there keeps its own.
+const PAGE_BYTES: u32 = 1024;
 
 const SCHEMA_1: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -33,6 +38,16 @@ const SCHEMA_1: &str = "
         at INTEGER NOT NULL,
         error TEXT NOT NULL,
         body TEXT NOT NULL
+    ) STRICT;";
+
+/// The flight recorder's lines, packed, a batch a row.
+const SCHEMA_2: &str = "
+    CREATE TABLE moments (
+        no INTEGER PRIMARY KEY,
+        boot INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        mono INTEGER NOT NULL,
+        body BLOB NOT NULL
     ) STRICT;";
 
 impl Spool {
@@ -151,6 +166,7 @@ fn connect(path: &Path) -> Result<Spool, SpoolError> {
     db.busy_timeout(Duration::from_secs(2))?;
     // Memory: an agent's whole database is seldom larger than this, and it is read in order.
     db.pragma_update(None, "cache_size", -256)?;
+    db.pragma_update(None, "page_size", PAGE_BYTES)?;
     db.pragma_update(None, "mmap_size", 0)?;
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "journal_size_limit", 4 * 1024 * 1024)?;
@@ -181,12 +197,16 @@ fn refuse_newer(db: &Connection, path: &Path) -> Result<i64, SpoolError> {
 }
 
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), SpoolError> {
-    if refuse_newer(db, path)? == SCHEMA {
+    let found = refuse_newer(db, path)?;
+    if found == SCHEMA {
         return Ok(());
     }
     let tx = db.transaction()?;
-    tx.execute_batch(SCHEMA_1)?;
-    set_meta(&tx, "log", &random_id()?)?;
+    if found < 1 {
+        tx.execute_batch(SCHEMA_1)?;
+        set_meta(&tx, "log", &random_id()?)?;
+    }
+    tx.execute_batch(SCHEMA_2)?;
     tx.pragma_update(None, "user_version", SCHEMA)?;
     tx.commit()?;
     Ok(())
@@ -202,8 +222,9 @@ fn load(db: Connection) -> Result<Spool, SpoolError> {
         .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'records'", [], |row| row.get(0))
         .optional()?
         .unwrap_or(0);
+    let stopped_at = meta(&db, "seq_next")?.and_then(|text| text.parse().ok()).unwrap_or(1);
     let reserved = meta(&db, "seq_reserved")?.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let mut newest = std::collections::BTreeMap::new();
+    let mut newest = BTreeMap::new();
     {
         let mut select =
             db.prepare("SELECT check_no, max(seq) FROM records WHERE kind = 'result' GROUP BY check_no")?;
@@ -223,16 +244,23 @@ fn load(db: Connection) -> Result<Spool, SpoolError> {
             log
         }
     };
+    let lines = Lines::load(&db)?;
+    let next_seq = (last + 1).max(stopped_at);
     let mut spool = Spool {
         db,
         identity,
         log,
         boot: 0,
-        next_seq: last + 1,
+        next_seq,
         reserved,
-        sent_upto: last,
+        sent_upto: next_seq - 1,
+        stored: count,
         count,
         bytes,
+        fresh: VecDeque::new(),
+        fresh_bytes: 0,
+        later: BTreeMap::new(),
+        lines,
         newest,
         newest_status,
         last_dropped: None,

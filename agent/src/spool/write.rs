@@ -1,15 +1,58 @@
-//! What one transaction writes, and what it throws away where there is too much.
+//! Records on their way into the database: what one transaction writes, and what it throws away where there is too
+//! much.
 
 use rusqlite::{Transaction, params};
 use schedules::{Millis, Time};
 
 use super::{Spool, SpoolError, Stamp};
-use crate::report::{Dropped, What};
+use crate::report::{Dropped, Record, What};
 
 /// What a record weighs beside its body, in bytes.
 const ROW_BYTES: u64 = 64;
 /// Clocks before 2020 are not set: their times say nothing about age.
 const CLOCK_IS_SET: Time = Time(1_577_836_800_000);
+
+/// A record as it is kept.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) seq: u64,
+    pub(super) stamp: Stamp,
+    pub(super) kind: &'static str,
+    /// It tells of outages: it goes last.
+    pub(super) kept: bool,
+    pub(super) check: Option<i64>,
+    pub(super) bytes: u64,
+    pub(super) body: String,
+}
+
+impl Row {
+    pub(super) fn of(what: &What, seq: u64, stamp: Stamp) -> Result<Row, SpoolError> {
+        let body = serde_json::to_string(what)?;
+        let bytes = body.len() as u64 + ROW_BYTES;
+        let kept = matches!(
+            what,
+            What::Outage(_) | What::Boot(_) | What::Dropped(_) | What::Gap(_) | What::Ladder(_)
+        );
+        let check = if let What::Result(result) = what { Some(result.check) } else { None };
+        Ok(Row { seq, stamp, kind: kind(what), kept, check, bytes, body })
+    }
+
+    /// As it is sent: of the boot that goes on.
+    pub(super) fn record(&self) -> Result<Record, SpoolError> {
+        let what = serde_json::from_str(&self.body)?;
+        Ok(Record { seq: self.seq, at: self.stamp.at, mono: self.stamp.mono, boot: None, what })
+    }
+
+    pub(super) fn insert(&self, tx: &Transaction<'_>, boot: i64) -> Result<(), SpoolError> {
+        let Row { seq, stamp, kind, kept, check, bytes, body } = self;
+        tx.prepare_cached(
+            "INSERT INTO records (seq, at, mono, boot, kind, kept, check_no, bytes, body) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )?
+        .execute(params![seq, stamp.at.0, stamp.mono.0, boot, kind, kept, check, bytes, body])?;
+        Ok(())
+    }
+}
 
 /// How much may be kept.
 pub(super) struct Limits {
@@ -22,7 +65,6 @@ pub(super) struct Limits {
 /// The numbers that a transaction changes, kept only when it is committed.
 pub(super) struct Totals {
     next_seq: u64,
-    pub(super) reserved: u64,
     count: u64,
     bytes: u64,
     last_dropped: Option<(u64, Dropped)>,
@@ -32,7 +74,6 @@ impl Totals {
     pub(super) fn of(spool: &Spool) -> Totals {
         Totals {
             next_seq: spool.next_seq,
-            reserved: spool.reserved,
             count: spool.count,
             bytes: spool.bytes,
             last_dropped: spool.last_dropped.clone(),
@@ -41,39 +82,9 @@ impl Totals {
 
     pub(super) fn keep(self, spool: &mut Spool) {
         spool.next_seq = self.next_seq;
-        spool.reserved = self.reserved;
         spool.count = self.count;
         spool.bytes = self.bytes;
         spool.last_dropped = self.last_dropped;
-    }
-
-    pub(super) fn insert(
-        &mut self,
-        tx: &Transaction<'_>,
-        what: &What,
-        boot: i64,
-        now: Stamp,
-    ) -> Result<u64, SpoolError> {
-        let seq = self.next_seq;
-        let body = serde_json::to_string(what)?;
-        let bytes = body.len() as u64 + ROW_BYTES;
-        let kept = matches!(
-            what,
-            What::Outage(_) | What::Boot(_) | What::Dropped(_) | What::Gap(_) | What::Ladder(_)
-        );
-        let check = match what {
-            What::Result(result) => Some(result.check),
-            _ => None,
-        };
-        tx.prepare_cached(
-            "INSERT INTO records (seq, at, mono, boot, kind, kept, check_no, bytes, body) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )?
-        .execute(params![seq, now.at.0, now.mono.0, boot, kind(what), kept, check, bytes, body])?;
-        self.next_seq += 1;
-        self.count += 1;
-        self.bytes += bytes;
-        Ok(seq)
     }
 
     /// Throws away what is too old or too much: first what tells of no outage, then, if that is not enough, the rest.
@@ -105,8 +116,12 @@ impl Totals {
                 self.last_dropped = Some((seq, all));
             }
             _ => {
-                let seq = self.insert(tx, &What::Dropped(gone.clone()), boot, now)?;
-                self.last_dropped = Some((seq, gone));
+                let row = Row::of(&What::Dropped(gone.clone()), self.next_seq, now)?;
+                row.insert(tx, boot)?;
+                self.next_seq += 1;
+                self.count += 1;
+                self.bytes += row.bytes;
+                self.last_dropped = Some((row.seq, gone));
             }
         }
         Ok(())
@@ -152,7 +167,7 @@ impl Totals {
 }
 
 /// Within one boot the time since boot tells the age; across boots the wall clock does, if it was ever set.
-fn is_older(at: Time, mono: Millis, same_boot: bool, keep: Millis, now: Stamp) -> bool {
+pub(super) fn is_older(at: Time, mono: Millis, same_boot: bool, keep: Millis, now: Stamp) -> bool {
     if same_boot { now.mono - mono > keep } else { at >= CLOCK_IS_SET && now.at.since(at) > keep }
 }
 

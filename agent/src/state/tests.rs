@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::checks::MAX_UNDER_WAY;
+use super::record_tests::climb_of;
 use super::*;
-use crate::report::{CheckResult, Task};
+use crate::report::{AgentOutage, CheckResult, Held, Task};
 
 const KEY: u64 = 7;
 
@@ -340,6 +341,10 @@ fn a_clock_that_is_set_moves_cron_checks_alone() {
     assert_eq!(state.poll_call().unwrap().0, call);
 }
 
+fn is_cut_off(state: &State) -> bool {
+    matches!(state.standing(), Standing::CutOff(_) | Standing::Refused { cut_off: Some(_), .. })
+}
+
 /// What may happen to a machine.
 #[derive(Clone, Debug)]
 enum Happening {
@@ -350,6 +355,8 @@ enum Happening {
     Rejected,
     Result(Outcome),
     Config(u8),
+    Climbed(bool),
+    Noticed,
     Wake,
     Turn(i64),
 }
@@ -367,6 +374,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         outcome.clone().prop_map(Happening::Result),
         outcome.prop_map(Happening::Result),
         any::<u8>().prop_map(Happening::Config),
+        any::<bool>().prop_map(Happening::Climbed),
+        any::<bool>().prop_map(Happening::Climbed),
+        Just(Happening::Noticed),
         Just(Happening::Wake),
         (-90_000_000..90_000_000_i64).prop_map(Happening::Turn),
     ]
@@ -378,9 +388,11 @@ struct Play {
     state: State,
     now: Now,
     calling: bool,
+    climbing: bool,
     probes: Vec<(i64, u64)>,
     failed: u32,
-    cut_off: bool,
+    /// An outage was told, and its end was not.
+    told: bool,
 }
 
 impl Play {
@@ -401,18 +413,29 @@ impl Play {
                     self.probes.push((check, run));
                 }
                 Do::Record(What::Outage(outage)) => {
-                    assert_eq!(self.cut_off, outage.ended_at.is_some(), "beginning and end take turns");
-                    self.cut_off = outage.ended_at.is_none();
-                    if self.cut_off {
+                    assert_eq!(self.told, outage.ended_at.is_some(), "beginning and end take turns");
+                    self.told = outage.ended_at.is_none();
+                    if self.told {
                         assert_eq!(outage.tries, 3);
                     }
                 }
-                Do::Record(_) | Do::Look => {}
+                Do::Climb(_) => {
+                    assert!(!self.climbing, "one climb at a time");
+                    self.climbing = true;
+                }
+                Do::RecordPast { what, ago } => {
+                    assert!(matches!(what, What::Ladder(_)) && ago >= Millis::ZERO);
+                }
+                Do::Record(_) | Do::Look | Do::Moment => {}
             }
         }
         assert!(self.state.poll_timeout().is_none_or(|(at, _)| at > self.now.steady), "nothing is left due");
         assert!(self.calling || self.state.poll_call().is_some(), "there is always a next call");
         assert!(self.probes.len() <= MAX_UNDER_WAY);
+        let goes_on = is_cut_off(&self.state);
+        assert!(!goes_on || self.told, "whoever is cut off said so");
+        assert_eq!(self.state.kept(self.now).is_some(), self.told, "what is not told to its end is kept");
+        assert!(goes_on || !self.told || self.climbing, "an end waits for one climb at most");
     }
 
     fn pass(&mut self, ms: i64) {
@@ -453,6 +476,13 @@ impl Play {
                     .collect();
                 self.state.handle_config(&config(tasks), self.now);
             }
+            Happening::Climbed(fault) if self.climbing => {
+                self.climbing = false;
+                let outcome = if fault { Held::Fail } else { Held::Ok };
+                self.state.handle_climb(Some(climb_of(Why::Asked, outcome)), self.now);
+            }
+            Happening::Climbed(_) => {}
+            Happening::Noticed => self.state.handle_noticed(self.now),
             Happening::Wake => self.state.handle_wake(),
             Happening::Turn(ms) => self.now.wall += Millis(ms),
             Happening::Reply { .. } | Happening::Fail(..) | Happening::Rejected | Happening::Result(_) => {}
@@ -474,10 +504,11 @@ impl Play {
             1 => {}
             _ => self.failed += 1,
         }
+        let was_cut_off = is_cut_off(&self.state);
         self.state.handle_failure(&error, self.now, random);
-        let is_cut_off = matches!(self.state.standing(), Standing::CutOff(_));
         if kind >= 2 {
-            assert_eq!(is_cut_off, self.cut_off || self.failed >= 3, "cut off after exactly three");
+            let cut_off = matches!(self.state.standing(), Standing::CutOff(_));
+            assert_eq!(cut_off, was_cut_off || self.failed >= 3, "cut off after exactly three");
         }
     }
 }
@@ -486,8 +517,10 @@ proptest! {
     #[test]
     fn whatever_happens_the_agent_keeps_its_rules(happenings in proptest::collection::vec(happening(), 1..200)) {
         let now = at(0);
-        let state = State::new(KEY, now);
-        let mut play = Play { state, now, calling: false, probes: Vec::new(), failed: 0, cut_off: false };
+        let mut state = State::new(KEY, now);
+        state.keep_record(now);
+        let mut play =
+            Play { state, now, calling: false, climbing: false, probes: Vec::new(), failed: 0, told: false };
         play.poll();
         for what in happenings {
             play.happen(what);

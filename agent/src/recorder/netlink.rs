@@ -1,0 +1,279 @@
+//! What the kernel tells of its network: at once when something changes, and on asking, what `/proc` does not say.
+
+use std::io;
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use schedules::Millis;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// What the kernel is asked to tell of: links, addresses, routes, neighbours.
+const GROUPS: [u32; 6] = [
+    libc::RTNLGRP_LINK,
+    libc::RTNLGRP_IPV4_IFADDR,
+    libc::RTNLGRP_IPV6_IFADDR,
+    libc::RTNLGRP_IPV4_ROUTE,
+    libc::RTNLGRP_IPV6_ROUTE,
+    libc::RTNLGRP_NEIGH,
+];
+/// The largest datagram that is read; the kernel's own are smaller.
+const MAX_DATAGRAM: usize = 32 * 1024;
+/// How many datagrams of one answer are read.
+const MAX_ANSWERS: usize = 256;
+/// A lifetime without an end.
+const FOR_EVER: u32 = u32::MAX;
+
+/// The kernel's messages of changes.
+pub(crate) struct Watch {
+    socket: AsyncFd<Socket>,
+}
+
+impl Watch {
+    /// Begins to listen. Needs a tokio runtime.
+    #[expect(unsafe_code, reason = "tokio asks for a promise about the descriptor")]
+    pub(crate) fn open() -> io::Result<Watch> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind(&SocketAddr::new(0, 0))?;
+        for group in GROUPS {
+            socket.add_membership(group)?;
+        }
+        socket.set_non_blocking(true)?;
+        // SAFETY: the socket owns its descriptor, and keeps it until it is dropped.
+        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE)? };
+        Ok(Watch { socket })
+    }
+
+    /// Waits until something has changed that is not only a neighbour other than `gateway`. Nothing is lost where the
+    /// wait is given up.
+    pub(crate) async fn changed(&mut self, gateway: Option<IpAddr>) -> io::Result<()> {
+        loop {
+            let mut ready = self.socket.readable().await?;
+            let mut buffer = Vec::with_capacity(MAX_DATAGRAM);
+            match ready.try_io(|fd| fd.get_ref().recv(&mut buffer, 0)) {
+                Ok(Ok(_)) if matters(&buffer, gateway) => return Ok(()),
+                Ok(Ok(_)) | Err(_) => {}
+                // More changed than there was room for: what, nobody knows.
+                Ok(Err(e)) if e.raw_os_error() == Some(libc::ENOBUFS) => return Ok(()),
+                Ok(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Err(e)) => return Err(e),
+            }
+        }
+    }
+}
+
+/// Whether a datagram tells of a change that is looked at.
+fn matters(datagram: &[u8], gateway: Option<IpAddr>) -> bool {
+    messages(datagram).any(|message| match message {
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewNeighbour(neighbour) | RouteNetlinkMessage::DelNeighbour(neighbour),
+        ) => gateway.is_some() && destination(&neighbour) == gateway,
+        NetlinkPayload::InnerMessage(_) => true,
+        NetlinkPayload::Overrun(_) => true,
+        _ => false,
+    })
+}
+
+/// The messages of a datagram, up to the first that cannot be read.
+fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkPayload<RouteNetlinkMessage>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).ok()?;
+        let length = (message.header.length as usize).next_multiple_of(4).max(16);
+        rest = rest.get(length..).unwrap_or_default();
+        Some(message.payload)
+    })
+}
+
+fn destination(neighbour: &NeighbourMessage) -> Option<IpAddr> {
+    neighbour.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
+        _ => None,
+    })
+}
+
+/// What is known of a neighbour.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Neighbour {
+    /// Its hardware address; empty where it is not known.
+    pub(crate) mac: String,
+    /// The kernel's word for its entry.
+    pub(crate) state: String,
+}
+
+/// A way to ask the kernel. Its answers are there when the question is sent: nothing waits.
+pub(crate) struct Asker {
+    socket: Socket,
+    sequence: u32,
+}
+
+impl Asker {
+    pub(crate) fn open() -> io::Result<Asker> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        socket.set_non_blocking(true)?;
+        Ok(Asker { socket, sequence: 0 })
+    }
+
+    /// The kernel's entry for `address` on an interface; none where it has none.
+    pub(crate) fn neighbour(&mut self, interface: u32, address: IpAddr) -> Option<Neighbour> {
+        let mut ask = NeighbourMessage::default();
+        ask.header.ifindex = interface;
+        let destination = match address {
+            IpAddr::V4(ip) => {
+                ask.header.family = AddressFamily::Inet;
+                NeighbourAddress::Inet(ip)
+            }
+            IpAddr::V6(ip) => {
+                ask.header.family = AddressFamily::Inet6;
+                NeighbourAddress::Inet6(ip)
+            }
+        };
+        ask.attributes.push(NeighbourAttribute::Destination(destination));
+        let answers = self.ask(RouteNetlinkMessage::GetNeighbour(ask), NLM_F_REQUEST).ok()?;
+        answers.into_iter().find_map(|answer| match answer {
+            RouteNetlinkMessage::NewNeighbour(entry) => Some(neighbour(&entry)),
+            _ => None,
+        })
+    }
+
+    /// How long the address of an interface is still valid, the one that ends first, IPv4 before IPv6; none where they
+    /// are not leased.
+    pub(crate) fn lease(&mut self, interface: u32) -> Option<Millis> {
+        let mut ask = AddressMessage::default();
+        ask.header.index = interface;
+        let answers =
+            self.ask(RouteNetlinkMessage::GetAddress(ask), NLM_F_REQUEST | NLM_F_DUMP).unwrap_or_default();
+        let leases = answers.into_iter().filter_map(|answer| match answer {
+            RouteNetlinkMessage::NewAddress(address) if address.header.index == interface => lease(&address),
+            _ => None,
+        });
+        leases.min().map(|(_, seconds)| Millis::from_secs(seconds.into()))
+    }
+
+    fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut header = NetlinkHeader::default();
+        (header.flags, header.sequence_number) = (flags, self.sequence);
+        let mut packet = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+        packet.finalize();
+        let mut bytes = vec![0; packet.buffer_len()];
+        packet.serialize(&mut bytes);
+        self.socket.send(&bytes, 0)?;
+        let is_dump = flags & NLM_F_DUMP == NLM_F_DUMP;
+        let mut found = Vec::new();
+        let mut buffer = Vec::with_capacity(MAX_DATAGRAM);
+        for _ in 0..MAX_ANSWERS {
+            buffer.clear();
+            self.socket.recv(&mut buffer, 0)?;
+            for payload in messages(&buffer) {
+                match payload {
+                    NetlinkPayload::InnerMessage(answer) => found.push(answer),
+                    NetlinkPayload::Done(_) => return Ok(found),
+                    NetlinkPayload::Error(error) => return Err(error.to_io()),
+                    _ => {}
+                }
+            }
+            if !is_dump {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn neighbour(entry: &NeighbourMessage) -> Neighbour {
+    let mac = entry.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::LinkLayerAddress(bytes) => Some(hex(bytes)),
+        _ => None,
+    });
+    let state = match entry.header.state {
+        NeighbourState::Incomplete => "incomplete",
+        NeighbourState::Reachable => "reachable",
+        NeighbourState::Stale => "stale",
+        NeighbourState::Delay => "delay",
+        NeighbourState::Probe => "probe",
+        NeighbourState::Failed => "failed",
+        NeighbourState::Noarp => "noarp",
+        NeighbourState::Permanent => "permanent",
+        _ => "none",
+    };
+    Neighbour { mac: mac.unwrap_or_default(), state: state.to_owned() }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let pairs: Vec<String> = bytes.iter().take(32).map(|byte| format!("{byte:02x}")).collect();
+    pairs.join(":")
+}
+
+/// The rank of an address' family, and its seconds.
+fn lease(address: &AddressMessage) -> Option<(u8, u32)> {
+    if address.header.scope == AddressScope::Link || address.header.scope == AddressScope::Host {
+        return None;
+    }
+    let rank = u8::from(address.header.family != AddressFamily::Inet);
+    address.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::CacheInfo(times) if times.ifa_valid != FOR_EVER => Some((rank, times.ifa_valid)),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn datagram(message: RouteNetlinkMessage) -> Vec<u8> {
+        let mut packet = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(message));
+        packet.finalize();
+        let mut bytes = vec![0; packet.buffer_len()];
+        packet.serialize(&mut bytes);
+        bytes
+    }
+
+    fn neighbour_of(address: [u8; 4]) -> RouteNetlinkMessage {
+        let mut entry = NeighbourMessage::default();
+        entry.header.family = AddressFamily::Inet;
+        entry.header.state = NeighbourState::Failed;
+        entry.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::Inet(address.into())));
+        entry.attributes.push(NeighbourAttribute::LinkLayerAddress(vec![2, 0, 0, 0, 0, 0xfe]));
+        RouteNetlinkMessage::NewNeighbour(entry)
+    }
+
+    #[test]
+    fn other_neighbours_than_the_gateway_do_not_matter() {
+        let gateway = Some("192.0.2.1".parse().unwrap());
+        let (of_gateway, other) =
+            (datagram(neighbour_of([192, 0, 2, 1])), datagram(neighbour_of([192, 0, 2, 9])));
+        assert!(matters(&of_gateway, gateway));
+        assert!(!matters(&other, gateway));
+        assert!(!matters(&other, None));
+        assert!(matters(&[other, of_gateway].concat(), gateway), "the second of two");
+        assert!(matters(&datagram(RouteNetlinkMessage::NewAddress(AddressMessage::default())), None));
+        assert!(!matters(b"nonsense that is longer than a header", gateway));
+    }
+
+    #[test]
+    fn an_entry_says_who_it_is_and_how_the_kernel_calls_it() {
+        let RouteNetlinkMessage::NewNeighbour(entry) = neighbour_of([192, 0, 2, 1]) else { panic!() };
+        let expected = Neighbour { mac: "02:00:00:00:00:fe".into(), state: "failed".into() };
+        assert_eq!(neighbour(&entry), expected);
+    }
+
+    #[test]
+    fn the_kernel_answers() {
+        let mut asker = Asker::open().unwrap();
+        let lo = nix::net::if_::if_nametoindex("lo").unwrap();
+        assert_eq!(asker.lease(lo), None);
+        assert_eq!(asker.neighbour(lo, "192.0.2.1".parse().unwrap()), None);
+        assert_eq!(asker.lease(lo), None, "an answer that is none leaves nothing behind");
+    }
+}

@@ -1,0 +1,243 @@
+//! What the driver does for the record: lines, climbs, the outage that outlives the agent, and when all of it is
+//! written to the disk.
+
+use std::net::IpAddr;
+
+use schedules::{Millis, Time};
+
+use super::{Agent, Error};
+use crate::link::Link;
+use crate::recorder::{self, Instant};
+use crate::report::{AgentOutage, Climb, Moment, Status, What, Why};
+use crate::spool::{Before, Spool, SpoolError, Stamp};
+use crate::state::{Kept, Now, Standing};
+
+/// On a good day so many lines are written at a time.
+const CALM: i64 = 10;
+
+/// The outage that goes on, as far as the driver knows more of it than the state machine.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    boots: u32,
+    address_before: Option<IpAddr>,
+    /// What was kept last.
+    kept: Option<Kept>,
+}
+
+/// When things are written.
+#[derive(Debug)]
+pub(super) struct Disk {
+    flushed_at: Time,
+    /// Something happened that is written at once.
+    presses: bool,
+    /// Nothing can be written, and that was said.
+    full: bool,
+}
+
+impl Disk {
+    pub(super) fn new(now: Now) -> Disk {
+        Disk { flushed_at: now.steady, presses: false, full: false }
+    }
+
+    pub(super) fn press(&mut self) {
+        self.presses = true;
+    }
+}
+
+/// What an agent before this one left open: its outage, with the boots since.
+pub(super) fn left_open(spool: &Spool, before: &Before) -> Result<Option<Kept>, SpoolError> {
+    let kept = spool.outage()?.and_then(|text| serde_json::from_str::<Kept>(&text).ok());
+    Ok(kept.map(|mut kept| {
+        if kept.outage.ended_at.is_none() {
+            kept.outage.boots = kept.outage.boots.saturating_add(before.boots);
+        }
+        kept
+    }))
+}
+
+/// Whether something happened that is to be on the disk at once.
+fn presses(what: &What) -> bool {
+    match what {
+        What::Status(_) | What::Result(_) => false,
+        What::Change(_)
+        | What::Ladder(_)
+        | What::Gap(_)
+        | What::Outage(_)
+        | What::Boot(_)
+        | What::Dropped(_) => true,
+    }
+}
+
+impl<L: Link> Agent<L> {
+    /// Goes on where an agent before this one ended.
+    pub(super) fn resume(&mut self, before: &Before, now: Now) -> Result<(), Error> {
+        if self.recorder.is_none() {
+            return Ok(());
+        }
+        self.state.keep_record(now);
+        let Instant { stamp, awake } = self.instant();
+        let line = Moment { at: stamp.at, mono: stamp.mono, awake, ..Moment::default() };
+        let gap = recorder::at_start(before, &line, self.info.booted_at);
+        self.record(gap.map(|gap| (What::Gap(gap), Millis::ZERO)))?;
+        if let Some(kept) = left_open(&self.spool, before)? {
+            tracing::info!(since = %kept.outage.began_at, boots = kept.outage.boots, "an outage goes on");
+            self.outage.boots = kept.outage.boots;
+            self.outage.address_before = kept.outage.address_before;
+            self.state.resume(&kept, now);
+        }
+        Ok(())
+    }
+
+    fn instant(&self) -> Instant {
+        let stamp = self.steady.stamp();
+        Instant { stamp, awake: self.steady.awake(stamp) }
+    }
+
+    /// Begins a line: the gateway is asked first, unless the server is on this machine.
+    pub(super) fn begin_line(&mut self, status: &Status) {
+        let now = self.instant();
+        let asks = self.asks_gateway(status);
+        let Some(recorder) = self.recorder.as_mut().filter(|_| self.line.is_none()) else { return };
+        let mut line = recorder.line(status, now, self.told.last_check_in_at);
+        if !asks || line.gateway.is_none() {
+            return self.keep_line(line);
+        }
+        let prober = self.prober.clone();
+        self.line = Some(tokio::spawn(async move {
+            recorder::ask_gateway(&prober, &mut line).await;
+            line
+        }));
+    }
+
+    /// The line is done.
+    pub(super) fn keep_line(&mut self, line: Moment) {
+        let Some(recorder) = &mut self.recorder else { return };
+        let gap = recorder.keep(line.clone(), self.state.record_every());
+        self.spool.note(line);
+        if let Some(gap) = gap {
+            tracing::info!(from = gap.from.map(|at| at.to_string()), to = %gap.to,
+                slept_ms = gap.suspended.0, "the record has a gap");
+            self.state.handle_changes(vec![What::Gap(gap)]);
+        }
+    }
+
+    /// A last line, so that the record ends where the agent does.
+    pub(super) fn last_line(&mut self) {
+        if self.recorder.is_some() {
+            self.line = None;
+            let (_, status) = self.look();
+            let now = self.instant();
+            if let Some(recorder) = &mut self.recorder {
+                let line = recorder.line(&status, now, self.told.last_check_in_at);
+                self.spool.note(line);
+            }
+        }
+    }
+
+    /// Whether the way to the server leads over the gateway, or may: a server on this machine is no reason to ask
+    /// anybody anything.
+    fn asks_gateway(&self, status: &Status) -> bool {
+        let Some(server) = self.link.leads_to() else { return false };
+        match self.route.server.map(|server| server.ip()).or_else(|| server.host.parse().ok()) {
+            Some(ip) => !ip.is_loopback() && status.address != Some(ip),
+            None => !server.host.eq_ignore_ascii_case("localhost"),
+        }
+    }
+
+    pub(super) fn begin_climb(&mut self, why: Why) {
+        let (Some(plan), Some(mut server)) = (self.state.ladder().cloned(), self.link.leads_to()) else {
+            return;
+        };
+        server.address = self.route.server.map(|server| server.ip());
+        tracing::debug!(?why, "the ladder of evidence is climbed");
+        let link = std::sync::Arc::clone(&self.link);
+        self.climb = Some(tokio::spawn(async move { link.climb(plan, server, why).await }));
+    }
+
+    pub(super) fn end_climb(&mut self, climb: Result<Climb, tokio::task::JoinError>, now: Now) {
+        self.climb = None;
+        let climb =
+            climb.inspect_err(|e| tracing::error!(error = %e, "a climb of the ladder was broken off"));
+        self.state.handle_climb(climb.ok(), now);
+    }
+
+    /// What the state machine tells of an outage, with what it does not know.
+    pub(super) fn filled(&mut self, what: What) -> Result<What, Error> {
+        let What::Outage(outage) = what else { return Ok(what) };
+        let Some(recorder) = &self.recorder else { return Ok(What::Outage(outage)) };
+        if outage.ended_at.is_none() {
+            self.spool.freeze(&recorder.frozen(outage.began_at))?;
+            self.outage = Outage { boots: 0, address_before: self.good_address, kept: None };
+            return Ok(What::Outage(AgentOutage { address_before: self.good_address, ..outage }));
+        }
+        let before = self.spool.frozen()?;
+        let kept = std::mem::take(&mut self.outage);
+        self.spool.set_outage(None);
+        Ok(What::Outage(AgentOutage {
+            before,
+            address_before: kept.address_before,
+            address_after: self.seen.as_ref().and_then(|status| status.address),
+            boots: kept.boots,
+            ..outage
+        }))
+    }
+
+    /// Keeps the outage that goes on, where something of it changed.
+    fn keep_outage(&mut self, now: Now) -> Result<(), Error> {
+        let Some(mut kept) = self.state.kept(now) else { return Ok(()) };
+        kept.outage.boots = self.outage.boots;
+        kept.outage.address_before = self.outage.address_before;
+        if self.outage.kept.as_ref() != Some(&kept) {
+            self.spool.set_outage(Some(serde_json::to_string(&kept).map_err(SpoolError::from)?));
+            self.outage.kept = Some(kept);
+            self.disk.press();
+        }
+        Ok(())
+    }
+
+    /// Adds records to the spool, each with how long ago it happened.
+    pub(super) fn record(&mut self, records: impl IntoIterator<Item = (What, Millis)>) -> Result<(), Error> {
+        let now = self.steady.stamp();
+        for (what, ago) in records {
+            if presses(&what) {
+                self.disk.press();
+            }
+            let stamp = Stamp { at: now.at - ago, mono: (now.mono - ago).max(Millis::ZERO) };
+            let added = self.spool.append(&[what], stamp);
+            self.meet(added)?;
+        }
+        self.state.handle_waiting(self.spool.waiting());
+        Ok(())
+    }
+
+    /// Writes what waits, where it is time: at once when something happened, line by line while the server does not
+    /// answer, and seldom on a good day, when the server has everything anyway.
+    pub(super) fn write(&mut self, now: Now) -> Result<(), Error> {
+        self.keep_outage(now)?;
+        let lines = if *self.state.standing() == Standing::Online { CALM } else { 1 };
+        let due = self.disk.flushed_at + self.state.record_every().times(lines);
+        if !self.spool.is_dirty() || (!self.disk.presses && now.steady < due) {
+            return Ok(());
+        }
+        (self.disk.flushed_at, self.disk.presses) = (now.steady, false);
+        let written = self.spool.flush(self.steady.stamp());
+        self.meet(written)?;
+        self.state.handle_waiting(self.spool.waiting());
+        Ok(())
+    }
+
+    /// A full disk stops nothing; a damaged database ends the agent, so that its next start begins a new one.
+    fn meet(&mut self, written: Result<(), SpoolError>) -> Result<(), Error> {
+        match written {
+            Ok(()) => self.disk.full = false,
+            Err(e) if e.is_corrupt() => return Err(e.into()),
+            Err(e) => {
+                if !self.disk.full {
+                    tracing::error!(error = %e, "nothing can be written: what is recorded waits in memory, the newest of it");
+                }
+                self.disk.full = true;
+            }
+        }
+        Ok(())
+    }
+}
