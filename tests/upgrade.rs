@@ -38,3 +38,25 @@ fn a_database_of_the_first_version_opens_with_all_that_was_in_it() {
     assert_eq!(server.stop(), Some(0));
     assert_eq!(sqlite(&world.database(), "PRAGMA integrity_check"), "ok");
 }
+
+#[test]
+fn a_database_of_the_fifth_version_opens_with_all_that_was_in_it() {
+    let world = World::turned();
+    restore(&world, 5);
+    let ticket = world.json(&["ticket", "show", "1"]);
+    assert_eq!((&ticket["state"], &ticket["title"]), (&"open".into(), &"box is down".into()));
+    assert_eq!(ticket["comments"][0]["text"], "The fuse is out");
+    let outage = world.json(&["outage", "show", "1"]);
+    assert_eq!((&outage["device"], &outage["ticket"]), (&"box".into(), &1.into()));
+    assert!(outage["verdict"].is_null(), "nobody judged it then: {outage}");
+    let site = world.json(&["site", "show", "north"]);
+    assert_eq!((&site["hours"], &site["provider"]), (&"mon-fri 08:00-17:00".into(), &serde_json::Value::Null));
+    assert_eq!(world.json(&["maintenance", "list"])[0]["note"], "new antenna");
+    assert_eq!(world.json(&["notify", "list"]).as_array().map(Vec::len), Some(2));
+    assert_eq!(sqlite(&world.database(), "SELECT count(*) FROM away"), "1");
+    assert_eq!(sqlite(&world.database(), "SELECT count(*) FROM state_proof"), "3");
+    let server = world.serve();
+    world.ok(&["ticket", "acknowledge", "1"]);
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(sqlite(&world.database(), "PRAGMA integrity_check"), "ok");
+}

@@ -5,6 +5,7 @@ pub mod blind;
 pub mod check;
 pub mod check_in;
 pub mod device;
+pub mod dossier;
 pub mod event;
 pub mod flapping;
 pub mod history;
@@ -21,6 +22,7 @@ pub mod service;
 pub mod rollup;
 pub mod setting;
 pub mod ticket;
+pub mod verdict;
 pub mod wall;
 pub mod when;
 

@@ -12,15 +12,17 @@ use crate::app::Snapshot;
 use crate::domain::check::{self, Seen};
 use crate::domain::check_in::{Dating, is_live, missed_at, skew_is_news};
 use crate::domain::device::{AddressFrom, own_address};
+use crate::domain::dossier;
 use crate::domain::event::Kind as Happened;
 use crate::domain::ids::{CheckId, DeviceId};
+use crate::server::dossier::Told;
 use crate::server::late::Late;
 use crate::server::sight::Eyes;
 use crate::server::{config, contact, judge};
 use crate::store::agents::{Called, Caller};
 use crate::store::checks::{Known, Measured, Reading};
 use crate::store::events::Actor;
-use crate::store::{self, Tx, WriteTx, agents, checks, devices, dossiers, events, outages};
+use crate::store::{self, Tx, WriteTx, agents, checks, devices, events, outages, verdicts};
 
 /// The longest identity of an agent's log, in bytes.
 const MAX_LOG_ID: usize = 64;
@@ -92,6 +94,7 @@ pub fn check_in(
         status: None,
         eyes: Eyes::default(),
         late: Late::default(),
+        told: Told::default(),
     };
     let mut acked = caller.acked;
     for record in &call.records {
@@ -108,11 +111,23 @@ pub fn check_in(
     taking.late.keep(tx)?;
     taking.arrived(call, seen_address)?;
     agents::called(tx, &caller, acked)?;
+    taking.told.judge(tx, caller.device, call.waiting)?;
+    backlog(tx, known, &caller, call.waiting)?;
     let config = match &call.config {
         Some(etag) if *etag == caller.etag() => None,
         Some(_) | None => Some(config::of_agent(tx, known, &who, &caller)?),
     };
     Ok(Ok(Reply { acked, server_time: tx.now, config, next_in_ms: Millis::ZERO }))
+}
+
+/// Notes how many records an agent still has. Once there are none, what it told of an outage is its last word.
+fn backlog(tx: &WriteTx, known: &Snapshot, caller: &Caller, waiting: u64) -> store::Result<()> {
+    let waiting = waiting.min(u64::from(u32::MAX));
+    if waiting == caller.waiting {
+        return Ok(());
+    }
+    agents::set_waiting(tx, caller.device, waiting)?;
+    if waiting == 0 { verdicts::told_all(tx, caller.device, tx.now + known.every) } else { Ok(()) }
 }
 
 fn check_body(call: &CheckIn) -> Result<(), Refused> {
@@ -135,6 +150,9 @@ fn check_body(call: &CheckIn) -> Result<(), Refused> {
         before = record.seq;
         if let What::Status(status) = &record.what {
             check_status(status).map_err(|why| Refused::Bad(why, Some(record.seq)))?;
+        }
+        if let Some(why) = dossier::too_large(&record.what) {
+            return Err(Refused::Bad(why, Some(record.seq)));
         }
     }
     Ok(())
@@ -192,6 +210,7 @@ struct Taking<'a> {
     status: Option<(Time, &'a Status)>,
     eyes: Eyes,
     late: Late,
+    told: Told,
 }
 
 impl<'a> Taking<'a> {
@@ -213,17 +232,17 @@ impl<'a> Taking<'a> {
                 events::record(tx, &self.by, Happened::DeviceChange, device.into(), &body)?;
             }
             What::Outage(outage) => {
-                let shift = |t: Time| self.dating.date(t, Millis::ZERO, None);
-                let told =
-                    agent::report::AgentOutage { reason: cut(&outage.reason).to_owned(), ..outage.clone() };
-                let ended_at = outage.ended_at.map(|t| shift(t).max(shift(outage.began_at)));
-                if let Some(ended_at) = ended_at {
-                    self.late.cut_off(self.known, device, (shift(outage.began_at), ended_at));
+                let told = self.told.cut_off(tx, device, self.dating, (record, at), outage)?;
+                if let Some(ended_at) = told.ended_at {
+                    self.late.cut_off(self.known, device, (told.began_at, ended_at));
                 }
-                outages::told(tx, device, shift(outage.began_at), ended_at, &told, &self.by)?;
+                outages::told(tx, device, told.began_at, told.ended_at, &told, &self.by)?;
             }
-            What::Ladder(climb) => dossiers::climbed(tx, device, at, climb)?,
-            What::Gap(gap) => dossiers::gap(tx, device, at, gap)?,
+            What::Ladder(climb) => self.told.climb(tx, device, self.dating, (record, at), climb)?,
+            What::Gap(gap) => {
+                let gap = self.told.gap(tx, device, self.dating, (record, at), gap)?;
+                self.late.gap(tx.now, device, &gap);
+            }
             What::Boot(boot) => {
                 let body = json!({"at": at, "boot_id": cut(&boot.boot_id), "clean": boot.clean});
                 events::record(tx, &self.by, Happened::AgentStarted, device.into(), &body)?;

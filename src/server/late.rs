@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use agent::report::{Outcome, Record, What};
+use agent::report::{Gap, Outcome, Record, What};
 use schedules::{Cadence, Millis, Time};
 
 use crate::app::Snapshot;
@@ -52,11 +52,17 @@ impl Late {
             What::Result(result) => {
                 let Some(check) = known.get(&result.check) else { return Ok(()) };
                 let Some(proven) = proven(check.kind, result.outcome) else { return Ok(()) };
-                let gap = self.gap(tx, settings, result.check)?;
+                let gap = self.period(tx, settings, result.check)?;
                 self.gathered.add(check.device, proven, Source::Check, at, gap);
             }
+            // Whoever climbs the ladder runs.
+            What::Ladder(climb) => {
+                let gap = settings.every.times(2);
+                self.gathered.add(caller, Proven::Up, Source::Agent, at, gap);
+                let end = (at + climb.took.max(Millis::ZERO)).min(tx.now);
+                self.gathered.add(caller, Proven::Up, Source::Agent, end, gap);
+            }
             What::Change(_)
-            | What::Ladder(_)
             | What::Gap(_)
             | What::Outage(_)
             | What::Boot(_)
@@ -72,7 +78,21 @@ impl Late {
         }
     }
 
-    fn gap(&mut self, tx: &WriteTx, settings: &Snapshot, check: i64) -> Result<Millis> {
+    /// A gap of the agent's record: a machine that was booted in it was off until then, and on from then on. That only
+    /// its agent did not run, or that it slept, proves nothing of it.
+    pub fn gap(&mut self, now: Time, caller: DeviceId, gap: &Gap) {
+        let (Some(from), true) = (gap.from, gap.booted) else { return };
+        let from = from.max(now - OLDEST);
+        let booted_at = gap.booted_at.unwrap_or(gap.to).min(gap.to);
+        if from < booted_at {
+            self.gathered.whole(caller, Proven::Down, Source::Agent, (from, booted_at), Millis::ZERO);
+        }
+        if booted_at < gap.to {
+            self.gathered.whole(caller, Proven::Up, Source::Agent, (booted_at, gap.to), Millis::ZERO);
+        }
+    }
+
+    fn period(&mut self, tx: &WriteTx, settings: &Snapshot, check: i64) -> Result<Millis> {
         if let Some(gap) = self.gaps.get(&check) {
             return Ok(*gap);
         }

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod contact;
+mod dossier;
 pub mod http;
 pub mod ingest;
 pub mod jobs;

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::app::App;
 use crate::server::steps::{
-    Worked, judgements, maintenance, notify, pings, rollups, service, silence, tickets,
+    Worked, judgements, maintenance, notify, pings, rollups, service, silence, tickets, verdicts,
 };
 use crate::store::{Result, settings};
 
@@ -119,6 +119,9 @@ pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
         // Tickets follow once all are judged: then each is brought up to date once.
         if !asked.contains(&Worked::Yes) {
             asked.extend([tickets::open(app).await?, tickets::settle(app).await?, service::step(app).await?]);
+        }
+        if !asked.contains(&Worked::Yes) {
+            asked.push(verdicts::step(app).await?);
         }
         if !asked.contains(&Worked::Yes) {
             asked.push(notify::step(app).await?);

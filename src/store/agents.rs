@@ -54,6 +54,8 @@ pub struct Caller {
     pub look_at: Option<Time>,
     /// The version of its configuration.
     pub config: i64,
+    /// How many records it still had for us, as it last said.
+    pub waiting: u64,
 }
 
 impl Caller {
@@ -84,7 +86,7 @@ macro_rules! callers {
         concat!(
             "SELECT a.device_id, d.name, a.check_id, h.status, h.run, h.count, h.since, h.last_at,
              a.last_check_in_at, a.acked, a.version, a.boot_id, a.started_at, a.skew_ms, a.seen_address,
-             a.reported_address, a.look_at, a.config, h.good_at, h.run_since, a.log, a.status_at, a.facts
+             a.reported_address, a.look_at, a.config, h.good_at, h.run_since, a.log, a.status_at, a.facts, a.waiting
              FROM agent a JOIN device d ON d.id = a.device_id LEFT JOIN check_health h ON h.check_id = a.check_id ",
             $end
         )
@@ -208,6 +210,16 @@ pub fn called_changed(
             look_at
         ],
     )?;
+    Ok(())
+}
+
+/// Writes down how many records an agent still has for us.
+///
+/// # Errors
+/// The database's.
+pub fn set_waiting(tx: &WriteTx, device: DeviceId, waiting: u64) -> Result<()> {
+    let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
+    tx.run("UPDATE agent SET waiting = $2 WHERE device_id = $1", args![device.0, waiting])?;
     Ok(())
 }
 
@@ -359,5 +371,6 @@ fn row_caller(row: &Row) -> Result<Caller> {
         reported_address: row.get(15)?,
         look_at: row.get(16)?,
         config: row.get(17)?,
+        waiting: row.get(23)?,
     })
 }

@@ -28,6 +28,7 @@ pub mod settings;
 pub mod sites;
 pub mod states;
 pub mod tickets;
+pub mod verdicts;
 mod tx;
 mod value;
 mod writer;

@@ -100,8 +100,9 @@ pub fn begin(
     by: &Actor,
 ) -> Result<OutageId> {
     let id = tx.id(
-        "INSERT INTO outage (device_id, source, started_at, reason, ticket_at) VALUES ($1, 'seen', $2, $3, $4) RETURNING id",
-        args![device.0, started_at, reason, ticket_at],
+        "INSERT INTO outage (device_id, source, started_at, reason, ticket_at, verdict_at)
+         VALUES ($1, 'seen', $2, $3, $4, $5) RETURNING id",
+        args![device.0, started_at, reason, ticket_at, tx.now],
     )?;
     let body = json!({"outage": id, "started_at": started_at, "reason": reason});
     events::record(tx, by, Happened::OutageBegan, device.into(), &body)?;
@@ -115,7 +116,7 @@ pub fn begin(
 pub fn end(tx: &WriteTx, device: DeviceId, ended_at: Time, by: &Actor) -> Result<Option<Outage>> {
     let Some(open) = open_of(tx, device)? else { return Ok(None) };
     let ended_at = ended_at.max(open.started_at);
-    tx.run("UPDATE outage SET ended_at = $2, ticket_at = NULL WHERE id = $1", args![open.id.0, ended_at])?;
+    tx.run("UPDATE outage SET ended_at = $2, ticket_at = NULL, verdict_at = $3 WHERE id = $1", args![open.id.0, ended_at, tx.now])?;
     let body = json!({"outage": open.id.0, "started_at": open.started_at, "ended_at": ended_at,
         "duration_ms": ended_at.since(open.started_at)});
     events::record(tx, by, Happened::OutageEnded, device.into(), &body)?;
@@ -217,15 +218,15 @@ pub fn told(
     let id = match known {
         Some(id) => {
             tx.run(
-                "UPDATE outage SET ended_at = $2, tries = $3, reason = $4 WHERE id = $1",
-                args![id, ended_at, i64::from(told.tries), told.reason.as_str()],
+                "UPDATE outage SET ended_at = $2, tries = $3, reason = $4, verdict_at = $5 WHERE id = $1",
+                args![id, ended_at, i64::from(told.tries), told.reason.as_str(), tx.now],
             )?;
             id
         }
         None => tx.id(
-            "INSERT INTO outage (device_id, source, started_at, ended_at, reason, tries)
-             VALUES ($1, 'agent', $2, $3, $4, $5) RETURNING id",
-            args![device.0, began_at, ended_at, told.reason.as_str(), i64::from(told.tries)],
+            "INSERT INTO outage (device_id, source, started_at, ended_at, reason, tries, verdict_at)
+             VALUES ($1, 'agent', $2, $3, $4, $5, $6) RETURNING id",
+            args![device.0, began_at, ended_at, told.reason.as_str(), i64::from(told.tries), tx.now],
         )?,
     };
     let body = json!({"outage": id, "began_at": began_at, "ended_at": ended_at, "tries": told.tries, "reason": told.reason});

@@ -8,6 +8,7 @@ pub mod rollups;
 pub mod service;
 pub mod silence;
 pub mod tickets;
+pub mod verdicts;
 
 use schedules::Time;
 

@@ -1,0 +1,171 @@
+//! From the device's clock to the server's, for the times inside of a record.
+//!
+//! A record's own time is known by the time since boot. The times inside of it are readings of the device's clock, which
+//! may have been set meanwhile: each is mapped by the nearest line of which both clocks are known.
+
+use agent::report::{AgentOutage, Climb, Gap, Moment, Record};
+use schedules::{Millis, Time};
+
+use crate::domain::check_in::Dating;
+
+/// The clocks of one record.
+#[derive(Clone, Debug)]
+pub struct Clocks<'a> {
+    dating: Dating<'a>,
+    boot: Option<&'a str>,
+    /// Readings of the device's clock, and when they were by the server's.
+    known: Vec<(Time, Time)>,
+}
+
+impl<'a> Clocks<'a> {
+    /// Those of a record that happened at `at` by the server's clock.
+    #[must_use]
+    pub fn new(dating: Dating<'a>, record: &'a Record, at: Time) -> Clocks<'a> {
+        Clocks { dating, boot: record.boot.as_deref(), known: vec![(record.at, at)] }
+    }
+
+    /// How far the device's clock was ahead at the record, where that is known: it is by the time since boot alone.
+    #[must_use]
+    pub fn skew(&self, record: &Record, at: Time) -> Option<Millis> {
+        let same_boot = self.boot.is_none_or(|boot| boot == self.dating.boot);
+        let by_mono = same_boot && record.mono > Millis::ZERO && record.mono <= self.dating.sent_mono;
+        by_mono.then(|| record.at.since(at))
+    }
+
+    /// When the device's clock showed `at`; nothing happened in the future.
+    #[must_use]
+    pub fn map(&self, at: Time) -> Time {
+        let near = self.known.iter().min_by_key(|(reading, _)| at.since(*reading).0.unsigned_abs());
+        let mapped = near.map_or(at, |(reading, truly)| *truly + at.since(*reading));
+        mapped.min(self.dating.now)
+    }
+
+    /// By the device's clock alone, as it is off now: for what was in an earlier boot.
+    fn by_clock(&self, at: Time) -> Time {
+        self.dating.date(at, Millis::ZERO, None)
+    }
+
+    fn moment(&self, moment: &Moment, boot: Boot) -> Moment {
+        let at = match boot {
+            Boot::Same => self.dating.date(moment.at, moment.mono, self.boot),
+            Boot::Earlier => self.by_clock(moment.at),
+        };
+        let checked_in_at = moment.checked_in_at.map(|last| at + last.since(moment.at));
+        Moment { at, checked_in_at, ..moment.clone() }
+    }
+
+    /// A climb with its times on the server's clock.
+    #[must_use]
+    pub fn climb(&self, climb: &Climb) -> Climb {
+        Climb { outage: climb.outage.map(|at| self.map(at)), ..climb.clone() }
+    }
+
+    /// A gap with its times on the server's clock.
+    #[must_use]
+    pub fn gap(&self, gap: &Gap) -> Gap {
+        let boot = if gap.booted { Boot::Earlier } else { Boot::Same };
+        let to = self.map(gap.to);
+        let last = gap.last.as_ref().map(|last| self.moment(last, boot));
+        let from = match (boot, gap.from, &last) {
+            (_, None, _) => None,
+            (Boot::Same, Some(from), Some(last)) => {
+                Some(last.at + from.since(gap.last.as_ref().map_or(from, |last| last.at)))
+            }
+            (Boot::Same, Some(from), None) => Some(self.map(from)),
+            (Boot::Earlier, Some(from), _) => Some(self.by_clock(from)),
+        };
+        let booted_at = gap.booted_at.map(|at| self.map(at).min(to));
+        Gap { from: from.map(|from| from.min(to)), to, booted_at, last, ..gap.clone() }
+    }
+
+    /// An agent's own outage with its times on the server's clock.
+    #[must_use]
+    pub fn outage(&self, outage: &AgentOutage) -> AgentOutage {
+        let boot = if outage.boots > 0 { Boot::Earlier } else { Boot::Same };
+        let before: Vec<Moment> = outage.before.iter().map(|moment| self.moment(moment, boot)).collect();
+        let mut clocks = self.clone();
+        clocks.known.extend(outage.before.iter().zip(&before).map(|(reading, truly)| (reading.at, truly.at)));
+        let began_at = clocks.map(outage.began_at);
+        AgentOutage {
+            began_at,
+            ended_at: outage.ended_at.map(|at| clocks.map(at).max(began_at)),
+            firsts: outage
+                .firsts
+                .iter()
+                .map(|first| agent::report::First { at: clocks.map(first.at), ..first.clone() })
+                .collect(),
+            before,
+            ..outage.clone()
+        }
+    }
+}
+
+/// In which boot something was.
+#[derive(Clone, Copy, Debug)]
+enum Boot {
+    /// That of the record.
+    Same,
+    /// One before it.
+    Earlier,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent::report::What;
+
+    const NOW: Time = Time(10_000_000);
+
+    /// The device's clock was two hours behind until it was set, just before it called.
+    fn dating() -> Dating<'static> {
+        Dating { now: NOW, sent_at: NOW, sent_mono: Millis(5_000_000), boot: "b" }
+    }
+
+    fn record(what: What) -> Record {
+        Record { seq: 1, at: NOW - Millis(1_000), mono: Millis(4_999_000), boot: None, what }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_meanwhile_does_no_harm() {
+        let behind = Millis::from_secs(7_200);
+        let line = |mono: i64| Moment {
+            at: NOW - Millis(5_000_000 - mono) - behind,
+            mono: Millis(mono),
+            ..Moment::default()
+        };
+        let outage = AgentOutage {
+            began_at: NOW - Millis(600_000) - behind,
+            ended_at: Some(NOW - Millis(1_000)),
+            before: vec![line(4_340_000), line(4_370_000)],
+            ..AgentOutage::default()
+        };
+        let record = record(What::Outage(outage.clone()));
+        let clocks = Clocks::new(dating(), &record, NOW - Millis(1_000));
+        let told = clocks.outage(&outage);
+        assert_eq!(told.began_at, NOW - Millis(600_000));
+        assert_eq!(told.ended_at, Some(NOW - Millis(1_000)));
+        assert_eq!(told.before[1].at, NOW - Millis(630_000));
+        assert_eq!(clocks.skew(&record, NOW - Millis(1_000)), Some(Millis::ZERO));
+    }
+
+    #[test]
+    fn a_gap_ends_where_its_record_says_and_never_begins_after_that() {
+        let gap = Gap {
+            from: Some(NOW - Millis(400_000)),
+            to: NOW - Millis(2_000),
+            booted: true,
+            boots: 1,
+            booted_at: Some(NOW - Millis(12_000)),
+            restarted: true,
+            clean: false,
+            suspended: Millis::ZERO,
+            last: None,
+        };
+        let record = record(What::Gap(gap.clone()));
+        let told = Clocks::new(dating(), &record, NOW - Millis(1_000)).gap(&gap);
+        assert_eq!((told.from, told.to), (Some(NOW - Millis(400_000)), NOW - Millis(2_000)));
+        let odd = Gap { from: Some(Time::MAX), to: Time::MIN, ..gap };
+        let told = Clocks::new(dating(), &record, NOW - Millis(1_000)).gap(&odd);
+        assert!(told.from <= Some(told.to));
+    }
+}
