@@ -7,9 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agent::Options;
+use agent::ladder;
 use agent::link::{Link, LinkError};
 use agent::probe::Prober;
-use agent::report::{CheckIn, Config, Outcome, Probe, Record, Reply, Task, What};
+use agent::report::{
+    AgentOutage, CheckIn, Climb, Config, Gap, Held, Outcome, Plan, Probe, Record, Reply, Rung, Step, Task,
+    What, Why,
+};
 use agent::spool::{Glance, Identity, Spool};
 use schedules::{Clock, Millis, Time};
 use tokio::sync::{Notify, watch};
@@ -33,6 +37,7 @@ struct Books {
     etags: Vec<Option<String>>,
     config: Option<Config>,
     refuse: Option<LinkError>,
+    climbs: Vec<Why>,
 }
 
 impl Link for Server {
@@ -61,6 +66,23 @@ impl Link for Server {
         let config = books.config.clone().filter(|config| call.config.as_ref() != Some(&config.etag));
         let next_in_ms = if call.waiting > 0 { Millis(100) } else { Millis::ZERO };
         Ok(Reply { acked: books.acked, server_time: Time(0), config, next_in_ms })
+    }
+
+    /// On this machine, so that nobody is asked anything.
+    fn leads_to(&self) -> Option<ladder::Server> {
+        let host = "127.0.0.1".to_owned();
+        Some(ladder::Server { host, port: 443, tls: true, pin: None, address: None })
+    }
+
+    /// The port is closed while the server is away.
+    async fn climb(&self, _plan: Plan, _server: ladder::Server, why: Why) -> Climb {
+        let mut books = self.0.lock().unwrap();
+        books.climbs.push(why);
+        let step = Step::ServerConnect { address: ([127, 0, 0, 1], 443).into(), refused: books.away };
+        let outcome = if books.away { Held::Fail } else { Held::Ok };
+        let (reason, after) = (String::new(), Millis(3));
+        let rung = Rung { step, outcome, reason, after, rtt_us: None, loss_permille: None };
+        Climb { outage: None, why, took: Millis(4), rungs: vec![rung] }
     }
 }
 
@@ -132,7 +154,7 @@ impl Running {
     fn begin(&mut self) {
         let mut spool = Spool::open(&self.dir.path().join("agent.db")).unwrap();
         let identity = Identity {
-            server: "https://192.0.2.1".into(),
+            server: "https://127.0.0.1".into(),
             device: 7,
             name: "edge".into(),
             secret: "s3cret".into(),
@@ -182,6 +204,18 @@ impl Running {
         }
     }
 
+    /// The agent is killed: another one goes on with the files as they are, the journal not folded in.
+    fn kill(&mut self) {
+        let killed = tempfile::tempdir().unwrap();
+        for name in ["agent.db", "agent.db-wal", "clock"] {
+            std::fs::copy(self.dir.path().join(name), killed.path().join(name)).unwrap();
+        }
+        self.end();
+        self.dir = killed;
+        self.begin();
+        self.settle();
+    }
+
     fn end(&mut self) {
         self.stop.send_replace(true);
         self.thread.take().unwrap().join().unwrap();
@@ -205,6 +239,24 @@ impl Drop for Running {
             drop(thread.join());
         }
     }
+}
+
+fn outages(records: &[Record]) -> Vec<&AgentOutage> {
+    let outage = |record| {
+        if let &Record { what: What::Outage(ref outage), .. } = record { Some(outage) } else { None }
+    };
+    records.iter().filter_map(outage).collect()
+}
+
+fn climbs(records: &[Record]) -> Vec<&Climb> {
+    let climb =
+        |record| if let &Record { what: What::Ladder(ref climb), .. } = record { Some(climb) } else { None };
+    records.iter().filter_map(climb).collect()
+}
+
+fn gaps(records: &[Record]) -> Vec<&Gap> {
+    let gap = |record| if let &Record { what: What::Gap(ref gap), .. } = record { Some(gap) } else { None };
+    records.iter().filter_map(gap).collect()
 }
 
 /// All records came, in order, each once.
@@ -320,7 +372,7 @@ fn a_restart_keeps_the_backlog_and_the_checks_and_is_told() {
     running.settle();
     assert_eq!(running.status().checks, 1, "it runs what it ran before");
     running.books().away = false;
-    running.pass(30);
+    running.pass(70);
     let books = running.books();
     assert_whole(&books.records);
     let boots: Vec<_> = books
@@ -357,4 +409,90 @@ fn a_call_is_made_when_somebody_asks_for_it() {
     running.wake.notify_one();
     running.pass(1);
     assert!(running.books().calls > calls);
+}
+
+#[test]
+fn an_outage_is_one_over_a_restart_and_a_kill_and_its_story_comes_whole() {
+    let mut running = Running::start(Server::default());
+    running.books().config = Some(config(vec![]));
+    running.pass(400);
+    running.books().away = true;
+    let left = running.now;
+    running.pass(120);
+    assert_eq!(running.status().state, "cut-off");
+    running.end();
+    running.now += Millis::from_secs(15);
+    running.turn_to(running.now);
+    running.begin();
+    running.settle();
+    assert_eq!(running.status().state, "cut-off", "from its first moment on");
+    running.pass(60);
+    running.kill();
+    assert_eq!(running.status().state, "cut-off");
+    running.pass(30);
+    assert_eq!(running.books().climbs[..2], [Why::Baseline, Why::Failure]);
+
+    running.books().away = false;
+    let back = running.now;
+    running.pass(70);
+    assert_eq!(running.status().state, "online");
+    let books = running.books();
+    let [began, ended] = outages(&books.records)[..] else { panic!("{:?}", outages(&books.records)) };
+    assert!(began.began_at >= left && began.began_at <= left + Millis::from_secs(10));
+    assert_eq!((ended.began_at, &ended.reason), (began.began_at, &began.reason));
+    assert!(ended.ended_at.unwrap() >= back && ended.tries > began.tries);
+    assert_eq!(ended.boots, 0);
+    assert_eq!(
+        (ended.address_before, ended.address_after),
+        (Some([127, 0, 0, 1].into()), Some([127, 0, 0, 1].into()))
+    );
+
+    let spans: Vec<i64> = ended.before.iter().map(|line| began.began_at.since(line.at).0 / 1_000).collect();
+    assert!(spans.is_sorted_by(|one, two| one > two), "{spans:?}");
+    assert!(spans[0] > 280 && spans[0] <= 300, "the five minutes before it: {spans:?}");
+    assert!(*spans.last().unwrap() < 0, "and the time until the agent knew: {spans:?}");
+    assert!(
+        ended
+            .before
+            .iter()
+            .any(|line| line.checked_in_at.is_some_and(|at| at > left - Millis::from_secs(20)))
+    );
+
+    let whys: Vec<(Why, bool)> =
+        climbs(&books.records).iter().map(|c| (c.why, c.outage == Some(began.began_at))).collect();
+    assert_eq!(whys[..3], [(Why::Baseline, false), (Why::Failure, true), (Why::Again, true)]);
+    assert_eq!(*whys.last().unwrap(), (Why::Recovery, true));
+    let [first] = &ended.firsts[..] else { panic!("{:?}", ended.firsts) };
+    assert_eq!((&*first.rung, &*first.target), ("server-connect", "127.0.0.1:443"));
+    assert!(first.at >= back);
+
+    let told: Vec<_> =
+        gaps(&books.records).iter().map(|gap| (gap.booted, gap.restarted, gap.clean)).collect();
+    assert_eq!(told, [(false, true, true), (false, true, false)], "stopped in order, then killed");
+    let restart = gaps(&books.records)[0];
+    assert_eq!(
+        restart.to.since(restart.from.unwrap()),
+        Millis::from_secs(15),
+        "the record ends where the agent does"
+    );
+    assert_eq!(restart.last.as_ref().map(|last| last.at), restart.from);
+    let seqs: Vec<u64> = books.records.iter().map(|record| record.seq).collect();
+    assert!(seqs.is_sorted_by(|one, two| one < two), "{seqs:?}");
+}
+
+#[test]
+fn a_machine_that_was_halted_has_a_gap() {
+    let mut running = Running::start(Server::default());
+    running.books().config = Some(config(vec![]));
+    running.pass(60);
+    let from = running.now;
+    running.now += Millis::from_secs(3_600);
+    running.turn_to(running.now);
+    running.settle();
+    running.pass(30);
+    let books = running.books();
+    let [gap] = gaps(&books.records)[..] else { panic!("{:?}", gaps(&books.records)) };
+    assert!(from.since(gap.from.unwrap()) < Millis::from_secs(10));
+    assert!(gap.to.since(gap.from.unwrap()) >= Millis::from_secs(3_600));
+    assert_eq!((gap.booted, gap.restarted, gap.suspended), (false, false, Millis::ZERO));
 }
