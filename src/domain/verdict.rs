@@ -279,16 +279,7 @@ fn told(
         let likeliest = Some(finding.code);
         let sentence = sentence::unknown(dossier, likeliest);
         let (code, who) = (Code::Unknown, Who::Wait);
-        return Verdict {
-            code,
-            sentence,
-            confidence,
-            evidence,
-            not_measured: missing,
-            who,
-            likeliest,
-            also,
-        };
+        return Verdict { code, sentence, confidence, evidence, not_measured: missing, who, likeliest, also };
     }
     let who = finding.who.unwrap_or_else(|| finding.code.who());
     let code = finding.code;
