@@ -369,8 +369,8 @@ fn portals_packets_and_families() {
             "one that never had IPv6",
             climbed(never_had_six),
             others_fine(),
-            Code::Transit,
-            40..=85,
+            Code::Path,
+            40..=90,
         ),
     ]);
 }
