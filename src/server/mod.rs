@@ -11,6 +11,7 @@ mod late;
 pub mod local;
 pub mod notify;
 pub mod ping;
+pub mod returning;
 pub mod routes;
 pub mod secret;
 pub mod service;
@@ -92,7 +93,7 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
     app.store.submit(move |tx| settings::set_server(tx, &hash, &shown)).await?;
     let device = start::start(&app).await?;
     let pulse = Arc::new(Pulse::default());
-    let router = routes::routes(Shared { app: app.clone(), pulse: pulse.clone() });
+    let router = routes::routes(Shared { app: app.clone(), pulse: pulse.clone(), returning: Arc::default() });
     let serving = Serving { router, tls, behind_proxy: options.behind_proxy };
     Ok(Server { app, listener, serving, pulse, device, data: options.data.clone(), url, lock })
 }
