@@ -17,11 +17,14 @@ pub enum OutageVerb {
         after_help = "Example:\n  lineman outage list open:yes\n  lineman outage list 'device:gateway started:<30d' --sort -started"
     )]
     List(Wanted),
-    /// Show an outage
-    #[command(after_help = "Example:\n  lineman outage show 7")]
+    /// Show an outage: where its fault was, what was recorded, what was not measured, who acts
+    #[command(after_help = "Example:\n  lineman outage show 7\n  lineman outage show 7 --json verdict\n  lineman outage show 7 --text")]
     Show {
         /// Its number
         number: String,
+        /// Only the text that is sent to whoever is to act
+        #[arg(long)]
+        text: bool,
     },
 }
 
@@ -33,9 +36,17 @@ impl OutageVerb {
                 let (selection, page) = wanted.read(outages::QUERY, outages::TEXT, tx.now)?;
                 Ok(Output::Table(reports::outages::list(tx, &selection, &page)?))
             }),
-            OutageVerb::Show { number } => context.ask(|tx| {
+            OutageVerb::Show { number, text } => context.ask(|tx| {
                 let outage = outages::get(tx, &number)?;
-                Ok(Output::Record(reports::outages::record(tx, &outage)))
+                let shown = reports::outages::show(tx, &outage)?;
+                if !text {
+                    return Ok(Output::Said(shown.table, shown.story));
+                }
+                let why = format!("nobody has judged outage {} yet", outage.id);
+                let letter = shown.letter.ok_or_else(|| {
+                    Failure::failed(why).hint("a running server judges it: start `lineman serve`")
+                })?;
+                Ok(Output::Text(letter))
             }),
         }
     }

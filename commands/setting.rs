@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::Read;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use exports::Table;
 use lineman::reports;
-use lineman::store::{Tx, settings};
+use lineman::store::settings::Scope;
+use lineman::store::{Tx, devices, settings, sites};
 
 use crate::data::Context;
 use crate::failure::Failure;
@@ -19,13 +20,13 @@ const MAX_VALUE: u64 = 4_096;
 #[derive(Subcommand)]
 pub enum SettingVerb {
     /// List the settings
-    #[command(after_help = "Example:\n  lineman setting list -o md")]
-    List,
-    /// Set one; it takes effect within a second
+    #[command(after_help = "Example:\n  lineman setting list -o md\n  lineman setting list --site north")]
+    List(For),
+    /// Set one; it takes effect within a second, at agents with their next check-in
     ///
     /// A secret should not stand on the command line, where others see it: read it from a file or standard input.
     #[command(
-        after_help = "Example:\n  lineman setting set check_in.every 10s\n  lineman setting set dns.key @/etc/bind/ddns.key.txt"
+        after_help = "Example:\n  lineman setting set check_in.every 10s\n  lineman setting set ladder.anchors 192.0.2.1,198.51.100.1 --site north\n  lineman setting set dns.key @/etc/bind/ddns.key.txt"
     )]
     Set {
         /// Its key
@@ -33,31 +34,77 @@ pub enum SettingVerb {
         /// Its value; - reads it from standard input, @FILE from a file
         #[arg(allow_hyphen_values = true)]
         value: String,
+        #[command(flatten)]
+        of: For,
     },
-    /// Set one back to its default
-    #[command(after_help = "Example:\n  lineman setting unset check_in.every")]
+    /// Set one back to its default; for a site or a device, to what it is for all
+    #[command(
+        after_help = "Example:\n  lineman setting unset check_in.every\n  lineman setting unset ladder.anchors --site north"
+    )]
     Unset {
         /// Its key
         key: String,
+        #[command(flatten)]
+        of: For,
     },
+}
+
+/// For what a setting is; without any, for all.
+#[derive(Args)]
+pub struct For {
+    /// For the agents of a site: what begins with ladder. or recorder.
+    #[arg(long, value_name = "SITE", conflicts_with = "device")]
+    site: Option<String>,
+    /// For the agent of a device: what begins with ladder. or recorder.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+impl For {
+    fn scope(&self, tx: &Tx) -> Result<Option<Scope>, Failure> {
+        Ok(match (&self.site, &self.device) {
+            (Some(site), _) => {
+                let site = sites::get(tx, site)?;
+                Some(Scope::Site(site.id, site.name))
+            }
+            (None, Some(device)) => {
+                let device = devices::get(tx, device)?;
+                Some(Scope::Device(device.id, device.name))
+            }
+            (None, None) => None,
+        })
+    }
 }
 
 impl SettingVerb {
     /// Does it.
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
         match self {
-            SettingVerb::List => context.ask(|tx| Ok(Output::Table(reports::settings::list(tx)?))),
-            SettingVerb::Set { key, value } => {
+            SettingVerb::List(of) => context.ask(|tx| Ok(Output::Table(list(tx, of.scope(tx)?.as_ref())?))),
+            SettingVerb::Set { key, value, of } => {
                 let value = read(value)?;
                 context.change(move |tx, by| {
-                    settings::set(tx, &key, &value, by).map_err(unknown(&key))?;
-                    one(tx, &key)
+                    let scope = of.scope(tx)?;
+                    let set = match &scope {
+                        Some(scope) => settings::set_scoped(tx, scope, &key, &value, by),
+                        None => settings::set(tx, &key, &value, by),
+                    };
+                    set.map_err(unknown(&key))?;
+                    one(tx, scope.as_ref(), &key)
                 })
             }
-            SettingVerb::Unset { key } => context.change(move |tx, by| {
-                let default = lineman::domain::setting::find(&key).map_or("", |setting| setting.default);
-                settings::set(tx, &key, default, by).map_err(unknown(&key))?;
-                one(tx, &key)
+            SettingVerb::Unset { key, of } => context.change(move |tx, by| {
+                let scope = of.scope(tx)?;
+                let unset = match &scope {
+                    Some(scope) => settings::unset_scoped(tx, scope, &key, by),
+                    None => {
+                        let default =
+                            lineman::domain::setting::find(&key).map_or("", |setting| setting.default);
+                        settings::set(tx, &key, default, by)
+                    }
+                };
+                unset.map_err(unknown(&key))?;
+                one(tx, scope.as_ref(), &key)
             }),
         }
     }
@@ -91,8 +138,15 @@ fn unknown(key: &str) -> impl Fn(lineman::store::Error) -> Failure {
     }
 }
 
-fn one(tx: &Tx, key: &str) -> Result<Output, Failure> {
-    let Table { name, columns, rows } = reports::settings::list(tx)?;
+fn list(tx: &Tx, scope: Option<&Scope>) -> Result<Table, Failure> {
+    Ok(match scope {
+        Some(scope) => reports::settings::list_for(tx, scope)?,
+        None => reports::settings::list(tx)?,
+    })
+}
+
+fn one(tx: &Tx, scope: Option<&Scope>, key: &str) -> Result<Output, Failure> {
+    let Table { name, columns, rows } = list(tx, scope)?;
     let rows = rows.into_iter().filter(|row| row.first() == Some(&key.into())).collect();
     Ok(Output::Changed(Table { name, columns, rows }, String::new()))
 }

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use lineman::domain::provider;
 use lineman::domain::service::Hours;
 use lineman::reports;
 use lineman::store::sites::{self, CalendarChange};
@@ -17,7 +18,7 @@ use crate::output::Output;
 pub enum SiteVerb {
     /// Add a site
     #[command(
-        after_help = "Example:\n  lineman site add north --tz Europe/Berlin --note 'key at the porter'\n  lineman site add office --tz Europe/Berlin --hours 'mon-fri 08:00-17:00; sat 09:00-12:00' --holiday 2026-12-25"
+        after_help = "Example:\n  lineman site add north --tz Europe/Berlin --note 'key at the porter'\n  lineman site add office --tz Europe/Berlin --hours 'mon-fri 08:00-17:00; sat 09:00-12:00' --holiday 2026-12-25\n  lineman site add south --provider ACME --circuit C-4711 --provider-phone '+49 30 1234' --provider-mail noc@acme.example"
     )]
     Add(Box<AddOptions>),
     /// List sites
@@ -59,6 +60,32 @@ pub struct AddOptions {
     /// A day on which nobody is there; may be given several times
     #[arg(long, value_name = "DATE", value_parser = day)]
     holiday: Vec<Date>,
+    #[command(flatten)]
+    provider: ProviderOptions,
+}
+
+/// Who brings a site its line.
+#[derive(Args)]
+pub struct ProviderOptions {
+    /// Who brings it its line; '' takes that away
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// The number of its circuit there
+    #[arg(long, value_name = "NUMBER")]
+    circuit: Option<String>,
+    /// The provider's telephone number
+    #[arg(long, value_name = "PHONE")]
+    provider_phone: Option<String>,
+    /// The provider's mail address
+    #[arg(long, value_name = "MAIL")]
+    provider_mail: Option<String>,
+}
+
+impl From<ProviderOptions> for provider::Change {
+    fn from(options: ProviderOptions) -> provider::Change {
+        let ProviderOptions { provider, circuit, provider_phone: phone, provider_mail: mail } = options;
+        provider::Change { provider, circuit, phone, mail }
+    }
 }
 
 /// What is to change.
@@ -87,6 +114,8 @@ pub struct EditOptions {
     /// A day that is no holiday any more; may be given several times
     #[arg(long, value_name = "DATE", value_parser = day)]
     no_holiday: Vec<Date>,
+    #[command(flatten)]
+    provider: ProviderOptions,
 }
 
 /// The name of a time zone, as the IANA writes it.
@@ -115,10 +144,11 @@ impl SiteVerb {
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
         match self {
             SiteVerb::Add(options) => context.change(move |tx, by| {
-                let AddOptions { name, tz, note, hours, holiday } = *options;
+                let AddOptions { name, tz, note, hours, holiday, provider } = *options;
                 let site = sites::add(tx, &name, &tz, &note, by)?;
                 let calendar = CalendarChange { hours, holidays: holiday, no_holidays: Vec::new() };
                 let site = sites::set_calendar(tx, &site, &calendar, by)?;
+                let site = sites::set_contact(tx, &site, &provider.into(), by)?;
                 Ok(Output::Changed(reports::sites::record(&site), String::new()))
             }),
             SiteVerb::List(wanted) => context.ask(|tx| {
@@ -129,16 +159,18 @@ impl SiteVerb {
                 context.ask(|tx| Ok(Output::Record(reports::sites::record(&sites::get(tx, &site)?))))
             }
             SiteVerb::Edit(options) => context.change(move |tx, by| {
-                let EditOptions { site, name, tz, note, hours, no_hours, holiday, no_holiday } = *options;
+                let EditOptions { site, name, tz, note, hours, no_hours, holiday, no_holiday, provider } = *options;
+                let contact: provider::Change = provider.into();
                 let mut site = sites::get(tx, &site)?;
                 let hours = if no_hours { Some(Hours::default()) } else { hours };
                 let calendar = CalendarChange { hours, holidays: holiday, no_holidays: no_holiday };
                 let only_calendar = name.is_none() && tz.is_none() && note.is_none();
-                if !(only_calendar && calendar.says_something()) {
+                if !(only_calendar && (calendar.says_something() || contact.says_something())) {
                     let change = sites::Change { name, time_zone: tz, note };
                     site = sites::edit(tx, &site, &change, by)?;
                 }
                 let site = sites::set_calendar(tx, &site, &calendar, by)?;
+                let site = sites::set_contact(tx, &site, &contact, by)?;
                 Ok(Output::Changed(reports::sites::record(&site), String::new()))
             }),
             SiteVerb::Remove { site } => context.change(move |tx, by| {

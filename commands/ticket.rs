@@ -194,7 +194,7 @@ impl TicketVerb {
             }),
             TicketVerb::Explain(Number { number }) => context.ask(|tx| {
                 let ticket = tickets::get(tx, &number)?;
-                Ok(Output::Table(reports::tickets::reasons(&ticket, &desk::score(tx, &ticket)?)))
+                Ok(Output::Table(reports::tickets::reasons(tx, &ticket, &desk::score(tx, &ticket)?)?))
             }),
             TicketVerb::Open(options) => open(options, context),
             TicketVerb::Comment { number, text } => {

@@ -74,6 +74,24 @@ pub fn patience_after(away: Millis, every: Millis, longest: Millis) -> Millis {
     (away.times(2) + every).min(longest.max(every))
 }
 
+/// How many records a second may come in while many agents return, so that live check-ins are not delayed.
+const RETURNING_A_SECOND: i64 = 20_000;
+/// The soonest and the latest that an agent with a backlog is asked to call again.
+const PACE: (Millis, Millis) = (Millis(100), Millis::from_secs(5));
+
+/// How soon an agent that has a backlog may send more: `returning` agents have one just now, each of which sends `most`
+/// records a call, and what was sent last waited for `lag` to be written.
+#[must_use]
+pub fn pace(returning: u32, most: u32, lag: Millis) -> Millis {
+    let share = Millis(i64::from(returning).saturating_mul(i64::from(most)) * 1_000 / RETURNING_A_SECOND);
+    let busy = match lag.0 {
+        ..=20 => Millis::ZERO,
+        21..=200 => Millis::from_secs(1),
+        _ => Millis::from_secs(5),
+    };
+    share.max(busy).max(PACE.0).min(PACE.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +116,23 @@ mod tests {
         assert_eq!(DATING.date(Time(9_000), Millis(0), Some("a")), DATING.now);
         assert_eq!(DATING.date(Time(i64::MAX), Millis(i64::MAX), None), DATING.now);
         assert!(DATING.date(Time(i64::MIN), Millis(i64::MIN), None) < DATING.now);
+    }
+
+    #[test]
+    fn the_more_return_the_slower_each_of_them_sends() {
+        for (returning, lag, wanted) in [
+            (0, 0, 100),
+            (1, 0, 100),
+            (4, 20, 100),
+            (40, 0, 1_000),
+            (100, 0, 2_500),
+            (1, 21, 1_000),
+            (1_000, 0, 5_000),
+            (1, 5_000, 5_000),
+            (u32::MAX, i64::MAX, 5_000),
+        ] {
+            assert_eq!(pace(returning, 500, Millis(lag)), Millis(wanted), "{returning} {lag}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod name;
 pub mod notify;
 pub mod outage;
 pub mod packed;
+pub mod provider;
 pub mod query;
 pub mod service;
 

@@ -199,7 +199,16 @@ pub fn find(key: &str) -> Result<&'static Setting, BadSetting> {
     ALL.iter().find(|s| s.key == key).ok_or_else(|| BadSetting::Unknown(key.escape_debug().to_string()))
 }
 
+/// How the keys of settings begin that can be set for a site or a device.
+pub const SCOPED: &[&str] = &["ladder.", "recorder."];
+
 impl Setting {
+    /// Whether it can be set for a site or a device.
+    #[must_use]
+    pub fn is_scoped(&self) -> bool {
+        SCOPED.iter().any(|start| self.key.starts_with(start))
+    }
+
     /// The value as it is kept, if it is one.
     ///
     /// # Errors
@@ -296,8 +305,15 @@ impl Settings {
     /// lineman may have written it).
     #[must_use]
     pub fn new(set: impl IntoIterator<Item = (String, String)>) -> Settings {
-        let mut all: Vec<(&'static str, String)> =
+        let all: Vec<(&'static str, String)> =
             ALL.iter().map(|s| (s.key, s.default.to_owned())).collect();
+        Settings(all).with(set)
+    }
+
+    /// The same with `set` over them; what is unknown or out of bounds among those is passed over.
+    #[must_use]
+    pub fn with(&self, set: impl IntoIterator<Item = (String, String)>) -> Settings {
+        let mut all = self.0.clone();
         for (key, value) in set {
             if let Ok(value) = find(&key).and_then(|s| s.check(&value))
                 && let Some(slot) = all.iter_mut().find(|(k, _)| *k == key)

@@ -4,6 +4,7 @@ use schedules::{Millis, Time};
 
 use crate::domain::device::Importance;
 use crate::domain::named;
+use crate::domain::verdict::Code;
 
 named! {
     /// What a ticket is about.
@@ -78,6 +79,37 @@ named! {
     }
 }
 
+named! {
+    /// What the verdict on its outage says of a trouble.
+    pub enum Fault {
+        /// Nothing that changes how soon it wants a person.
+        Open = "open",
+        /// It is the customer's own power.
+        OwnPower = "own power",
+        /// It is no outage: the agent was restarted, the device slept or was rebooted, its address changed.
+        NoOutage = "no outage",
+    }
+}
+
+impl Fault {
+    /// What a verdict says, where it is sure enough.
+    #[must_use]
+    pub fn of(code: Code, confidence: u8) -> Fault {
+        if confidence < SURE {
+            Fault::Open
+        } else if code.is_own_power() {
+            Fault::OwnPower
+        } else if code.is_no_outage() {
+            Fault::NoOutage
+        } else {
+            Fault::Open
+        }
+    }
+}
+
+/// From which confidence on a verdict counts, in percent.
+const SURE: u8 = 50;
+
 /// All that a score follows from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weights {
@@ -93,6 +125,8 @@ pub struct Weights {
     pub unacknowledged: Millis,
     /// Whether there is another way to all that hangs on it.
     pub relief: bool,
+    /// What its verdict says.
+    pub fault: Fault,
 }
 
 impl Weights {
@@ -106,6 +140,7 @@ impl Weights {
             customers_out: 0,
             unacknowledged,
             relief: false,
+            fault: Fault::Open,
         }
     }
 }
@@ -152,6 +187,9 @@ pub fn score(w: Weights) -> Score {
     if w.condition == Condition::Recovered {
         return Score { reasons };
     }
+    if w.fault == Fault::NoOutage {
+        return Score { reasons: vec![(LOWEST, "its verdict says that it was no outage".to_owned())] };
+    }
     let reach = (10 * doublings(w.out_of_reach)).min(30);
     if reach > 0 {
         reasons.push((reach, format!("{} devices are out of reach because of it", w.out_of_reach)));
@@ -175,9 +213,14 @@ pub fn score(w: Weights) -> Score {
     if w.relief {
         reasons.push((-20, "there is another way to all that hangs on it".to_owned()));
     }
+    if w.fault == Fault::OwnPower {
+        reasons.push((-10, "its verdict says that it is the customer's own power".to_owned()));
+    }
     Score { reasons }
 }
 
+/// The points of what is no outage.
+const LOWEST: i32 = 1;
 const HOUR: Millis = Millis::from_secs(3_600);
 
 fn doublings(n: u32) -> i32 {
@@ -253,6 +296,7 @@ mod tests {
             customers_out: customers,
             unacknowledged: Millis::from_secs(3_600 * hours),
             relief: false,
+            fault: Fault::Open,
         }
     }
 
@@ -275,6 +319,8 @@ mod tests {
             (weights(Degraded, 1, Normal, 0, 0),    25, Priority::P4),
             (weights(Condition::Flapping, 1, Normal, 0, 0), 30, Priority::P4),
             (Weights { relief: true, ..weights(Down, 1, Normal, 0, 0) }, 30, Priority::P4),
+            (Weights { fault: Fault::OwnPower, ..weights(Down, 1, Normal, 0, 0) }, 40, Priority::P3),
+            (Weights { fault: Fault::NoOutage, ..weights(Down, 900, Critical, 9, 9) }, 1, Priority::P5),
             (weights(Recovered, 900, Critical, 99, 9), 5, Priority::P5),
             (weights(Work, 0, Normal, 0, 0),        20, Priority::P4),
             (weights(Work, 0, Low, 0, 0),            5, Priority::P5),
@@ -282,6 +328,19 @@ mod tests {
         for (weights, points, priority) in table {
             let score = score(weights);
             assert_eq!((score.points(), score.priority()), (points, priority), "{weights:?}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_counts_where_it_is_sure() {
+        for (code, sure, fault) in [
+            (Code::SitePower, 95, Fault::OwnPower),
+            (Code::DevicePower, 49, Fault::Open),
+            (Code::Sleep, 90, Fault::NoOutage),
+            (Code::LastMile, 99, Fault::Open),
+            (Code::Provisional, 99, Fault::Open),
+        ] {
+            assert_eq!(Fault::of(code, sure), fault, "{code} {sure}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use exports::{Column, Table, Value};
 
-use crate::reports::time;
+use crate::reports::{maybe_text, time};
 use crate::store::filter::{Page, Selection};
 use crate::store::sites::{self, Site};
 use crate::store::{Result, Tx};
@@ -38,10 +38,15 @@ fn columns() -> Vec<Column> {
         Column::time("created_at", "ADDED").hidden(),
         Column::text("hours", "HOURS").hidden(),
         Column::list("holidays", "HOLIDAYS").hidden(),
+        Column::text("provider", "PROVIDER").hidden(),
+        Column::text("circuit", "CIRCUIT").hidden(),
+        Column::text("provider_phone", "PROVIDER'S PHONE").hidden(),
+        Column::text("provider_mail", "PROVIDER'S MAIL").hidden(),
     ]
 }
 
 fn row(site: &Site) -> Vec<Value> {
+    let part = |text: &str| maybe_text(Some(text).filter(|text| !text.is_empty()));
     vec![
         Value::Int(site.id.0),
         Value::Text(site.name.clone()),
@@ -52,5 +57,9 @@ fn row(site: &Site) -> Vec<Value> {
         time(site.created_at),
         Value::Text(site.hours.to_string()),
         Value::List(site.holidays.iter().map(|day| Value::Text(day.to_string())).collect()),
+        part(&site.contact.provider),
+        part(&site.contact.circuit),
+        part(&site.contact.phone),
+        part(&site.contact.mail),
     ]
 }

@@ -6,6 +6,7 @@ use crate::domain::ticket::Score;
 use crate::reports::{maybe_text, maybe_time, service, texts, time};
 use crate::store::filter::{Page, Selection};
 use crate::store::tickets::{self, Ticket};
+use crate::store::verdicts::{self, Given};
 use crate::store::{Result, Tx};
 
 /// The tickets that are asked for.
@@ -39,6 +40,8 @@ pub fn record(tx: &Tx, ticket: &Ticket) -> Result<Table> {
         .collect();
     let mut values = row(ticket);
     values.push(Value::List(comments));
+    all.push(Column::object("verdict", "FAULT").hidden());
+    values.push(verdicts::of_ticket(tx, ticket.id)?.as_ref().map_or(Value::Null, fault));
     let (clock_columns, clock_values) = service::values(tx, ticket.id)?;
     all.extend(clock_columns);
     values.extend(clock_values);
@@ -47,9 +50,21 @@ pub fn record(tx: &Tx, ticket: &Ticket) -> Result<Table> {
     Ok(table)
 }
 
-/// Why a ticket's priority is what it is, a line a reason.
-#[must_use]
-pub fn reasons(ticket: &Ticket, score: &Score) -> Table {
+/// The verdict on its newest outage that has one: the whole of it is told with the outage.
+fn fault(given: &Given) -> Value {
+    Value::Object(vec![
+        ("sentence", Value::Text(given.verdict.sentence.clone())),
+        ("code", Value::Text(given.verdict.code.to_string())),
+        ("confidence", Value::Int(i64::from(given.verdict.confidence))),
+        ("who", Value::Text(given.verdict.who.to_string())),
+    ])
+}
+
+/// Why a ticket's priority is what it is, a line a reason; and where its fault is, as far as that is known.
+///
+/// # Errors
+/// The database's.
+pub fn reasons(tx: &Tx, ticket: &Ticket, score: &Score) -> Result<Table> {
     let columns = vec![Column::int("points", "POINTS"), Column::text("reason", "BECAUSE")];
     let mut table = Table::new("reasons", columns);
     for (points, why) in &score.reasons {
@@ -65,8 +80,12 @@ pub fn reasons(ticket: &Ticket, score: &Score) -> Table {
         }
         (Some(_) | None, _) => format!("in all: ticket {} is {}", ticket.id, score.priority()),
     };
+    if let Some(given) = verdicts::of_ticket(tx, ticket.id)? {
+        let line = format!("{} ({} % sure)", given.verdict.sentence, given.verdict.confidence);
+        table.push(vec![Value::Null, Value::Text(line)]);
+    }
     table.push(vec![Value::Int(i64::from(score.points())), Value::Text(sum)]);
-    table
+    Ok(table)
 }
 
 fn columns() -> Vec<Column> {

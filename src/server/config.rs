@@ -11,7 +11,7 @@ use crate::domain::setting::Settings;
 use crate::server::ingest::Credential;
 use crate::store::agents::Caller;
 use crate::store::checks::Check;
-use crate::store::{Result, Tx, checks};
+use crate::store::{Result, Tx, checks, settings};
 
 /// What stands for the device's address in the URL of an HTTP check.
 pub const ADDRESS: &str = "{address}";
@@ -26,6 +26,7 @@ pub fn of_agent(tx: &Tx, known: &Snapshot, who: &Credential, caller: &Caller) ->
         all.extend(checks::to_run(tx, None)?);
     }
     let settings = &known.settings;
+    let own = &settings::of_device(tx, caller.device, settings)?;
     Ok(Config {
         etag: caller.etag(),
         check_in_every: known.every,
@@ -33,8 +34,8 @@ pub fn of_agent(tx: &Tx, known: &Snapshot, who: &Credential, caller: &Caller) ->
         retry_max: settings.span("agent.retry_max"),
         keep_for: settings.span("agent.keep_for"),
         keep_bytes: u64::try_from(settings.count("agent.keep_mib")).unwrap_or(64) * 1024 * 1024,
-        ladder: ladder(settings),
-        record_every: settings.span("recorder.every"),
+        ladder: ladder(own),
+        record_every: own.span("recorder.every"),
         tasks: all.into_iter().filter_map(|check| task(check, known)).collect(),
     })
 }

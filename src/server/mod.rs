@@ -12,6 +12,7 @@ mod late;
 pub mod local;
 pub mod notify;
 pub mod ping;
+pub mod returning;
 pub mod routes;
 pub mod secret;
 pub mod service;
@@ -100,7 +101,7 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
         None => None,
     };
     let pulse = Arc::new(Pulse::default());
-    let router = routes::routes(Shared { app: app.clone(), pulse: pulse.clone() });
+    let router = routes::routes(Shared { app: app.clone(), pulse: pulse.clone(), returning: Arc::default() });
     let serving = Serving { router, tls, behind_proxy: options.behind_proxy };
     Ok(Server { app, listener, serving, pulse, device, dns, data: options.data.clone(), url, lock })
 }

@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::server::http::{Peer, read_body};
 use crate::server::ingest::{self, Credential, Refused};
 use crate::server::ping::{self, Signal};
+use crate::server::returning::Returning;
 use crate::server::secret;
 use crate::server::tick::Pulse;
 use crate::store::agents::NoEntry;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub app: App,
     /// How the one loop is.
     pub pulse: Arc<Pulse>,
+    /// Which agents have a backlog.
+    pub returning: Arc<Returning>,
 }
 
 /// All routes.
@@ -85,7 +88,8 @@ async fn check_in(State(shared): State<Shared>, request: Request<Body>) -> Resul
     let Some(secret) = bearer(request.headers()) else {
         return Err(Failed::new(StatusCode::UNAUTHORIZED, "no secret: send 'Authorization: Bearer …'"));
     };
-    let who = Credential::Secret(secret::hash(secret));
+    let hash = secret::hash(secret);
+    let who = Credential::Secret(hash);
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let bytes = read_body(request, MAX_BODY).await.map_err(|e| Failed::new(e.status(), e.to_string()))?;
     let call: CheckIn = serde_json::from_slice(&bytes)
@@ -96,8 +100,10 @@ async fn check_in(State(shared): State<Shared>, request: Request<Body>) -> Resul
     let taken = shared.app.store.submit(move |tx| ingest::check_in(tx, &known, who, &call, peer)).await?;
     match taken {
         Ok(reply) => {
-            let next_in_ms =
-                if waiting > 0 { pace(shared.app.store.lag().as_millis()) } else { Millis::ZERO };
+            let next_in_ms = match waiting {
+                0 => shared.returning.done(&hash),
+                _ => shared.returning.pace(&hash, shared.app.clock.mono(), shared.app.store.lag().into()),
+            };
             Ok(json_response(StatusCode::OK, &Reply { next_in_ms, ..reply }))
         }
         Err(Refused::Unknown) => Err(Failed::new(
@@ -105,16 +111,6 @@ async fn check_in(State(shared): State<Shared>, request: Request<Body>) -> Resul
             "no device has this secret: it was removed, or another agent joined in its place; join again",
         )),
         Err(Refused::Bad(error, seq)) => Err(Failed(StatusCode::BAD_REQUEST, Refusal { error, seq })),
-    }
-}
-
-/// How soon an agent with a backlog may send more: the busier the writer, the later, so that a thousand agents that
-/// come back together do not delay live check-ins.
-fn pace(lag_ms: u128) -> Millis {
-    match lag_ms {
-        0..=20 => Millis(100),
-        21..=200 => Millis::from_secs(1),
-        _ => Millis::from_secs(5),
     }
 }
 

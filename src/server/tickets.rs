@@ -6,13 +6,13 @@ use schedules::{Millis, Time};
 use crate::app::Snapshot;
 use crate::domain::device::{Importance, State};
 use crate::domain::ids::{DeviceId, TicketId};
-use crate::domain::ticket::{self, Condition, OnDown, Score, Weights};
+use crate::domain::ticket::{self, Condition, Fault, OnDown, Score, Weights};
 use crate::server::service;
 use crate::store::devices::Device;
 use crate::store::events::Actor;
 use crate::store::outages::Outage;
 use crate::store::tickets::Ticket;
-use crate::store::{Result, Tx, WriteTx, devices, maintenance, outages, tickets};
+use crate::store::{Result, Tx, WriteTx, devices, maintenance, outages, tickets, verdicts};
 
 /// A device can be reached again: its ticket stands down. While it flaps that says little, and its ticket stays.
 ///
@@ -128,6 +128,7 @@ fn weights(tx: &Tx, device: &Device, unacknowledged: Millis) -> Result<Weights> 
         customers_out: 0,
         unacknowledged,
         relief: device.state == State::Down && behind.is_empty() && devices::has_relief(tx, device.id)?,
+        fault: Fault::Open,
     })
 }
 
@@ -147,7 +148,9 @@ pub fn score(tx: &Tx, ticket: &Ticket) -> Result<Score> {
     let device = ticket.device.as_ref().map(|(id, _)| devices::of(tx, *id)).transpose()?;
     let weights = match (ticket.kind, &device) {
         (ticket::Kind::Outage, Some(device)) => {
-            let weights = weights(tx, device, unacknowledged)?;
+            let given = verdicts::of_ticket(tx, ticket.id)?;
+            let fault = given.map_or(Fault::Open, |g| Fault::of(g.verdict.code, g.verdict.confidence));
+            let weights = Weights { fault, ..weights(tx, device, unacknowledged)? };
             if ticket.state == ticket::State::Recovered {
                 Weights { condition: Condition::Recovered, ..weights }
             } else {

@@ -310,6 +310,8 @@ pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device>
         settings::device_renamed(tx, was, Some(&name), by)?;
     }
     checks_changed(tx, id)?;
+    // At another site other settings hold for its agent.
+    config_changed(tx, Whose::Agent(id))?;
     judge_soon(tx, id)?;
     events::record(tx, by, Kind::DeviceEdited, id.into(), &json!({"from": before, "to": new.body()}))?;
     of(tx, id)

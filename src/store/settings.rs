@@ -1,10 +1,14 @@
 //! What people set, and the numbers the server keeps about itself.
 
+mod scoped;
+
 use schedules::Time;
 use serde_json::json;
 
+pub use scoped::*;
+
 use crate::domain::event::{About, Kind};
-use crate::domain::ids::DeviceId;
+use crate::domain::ids::{DeviceId, SiteId};
 use crate::domain::setting::{self, Settings};
 use crate::store::events::{self, Actor};
 use crate::store::{Error, Result, Tx, WriteTx, args};
@@ -48,14 +52,20 @@ pub fn set(tx: &WriteTx, key: &str, value: &str, by: &Actor) -> Result<()> {
     )?;
     if before != value {
         config_changed(tx, Whose::All)?;
-        let told = |text: &str| match wanted.shape {
-            setting::Shape::Key if !text.is_empty() => "(secret)".to_owned(),
-            _ => text.to_owned(),
-        };
-        let body = json!({"key": key, "from": told(&before), "to": told(&value)});
+        let body = json!({"key": key, "from": shown(wanted, &before), "to": shown(wanted, &value)});
         events::record(tx, by, Kind::SettingChanged, About::default(), &body)?;
     }
     Ok(())
+}
+
+/// A value as it may be shown: of a secret only whether it is set.
+#[must_use]
+pub fn shown<'v>(wanted: &setting::Setting, value: &'v str) -> &'v str {
+    match (wanted.shape, value) {
+        (setting::Shape::Key, "") => "not set",
+        (setting::Shape::Key, _) => "set",
+        (_, value) => value,
+    }
 }
 
 /// A device is called otherwise now, or is gone: so it is in the settings that name it.
@@ -93,6 +103,8 @@ pub enum Whose {
     Local,
     /// That of the agent on this device.
     Agent(DeviceId),
+    /// Those of the agents at this site.
+    Site(SiteId),
 }
 
 impl From<Option<DeviceId>> for Whose {
@@ -120,6 +132,12 @@ pub fn config_changed(tx: &WriteTx, whose: Whose) -> Result<()> {
                 "UPDATE agent SET config = {version} WHERE device_id = (SELECT value FROM mark WHERE key = 'this_machine')"
             ),
             args![],
+        )?,
+        Whose::Site(site) => tx.run(
+            &format!(
+                "UPDATE agent SET config = {version} WHERE device_id IN (SELECT id FROM device WHERE site_id = $1)"
+            ),
+            args![site.0],
         )?,
         Whose::Agent(device) => {
             tx.run(&format!("UPDATE agent SET config = {version} WHERE device_id = $1"), args![device.0])?

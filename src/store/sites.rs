@@ -9,7 +9,9 @@ use serde_json::json;
 use crate::domain::event::Kind;
 use crate::domain::ids::SiteId;
 use crate::domain::name;
+use crate::domain::provider;
 use crate::domain::service::Hours;
+use crate::domain::verdict::Contact;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
 use crate::store::{Error, Result, Row, Tx, WriteTx, args, service, word};
@@ -36,11 +38,14 @@ pub struct Site {
     pub hours: Hours,
     /// The days on which nobody is, in their order.
     pub holidays: Vec<Date>,
+    /// Who brings it its line, and how to reach them.
+    pub contact: Contact,
 }
 
 const SELECT: &str = "SELECT s.id, s.name, s.time_zone, s.note, s.created_at,
     (SELECT count(*) FROM device d WHERE d.site_id = s.id),
-    (SELECT count(*) FROM device d WHERE d.site_id = s.id AND d.state IN ('down', 'unreachable')), s.hours FROM site s";
+    (SELECT count(*) FROM device d WHERE d.site_id = s.id AND d.state IN ('down', 'unreachable')), s.hours, s.provider, s.circuit,
+    s.provider_phone, s.provider_mail FROM site s";
 
 /// What a query for sites may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
@@ -48,6 +53,8 @@ pub const QUERY: &[Column] = &[
     Column::number("id", "s.id"),
     Column::text("tz", "s.time_zone"),
     Column::time("created", "s.created_at"),
+    Column::text("provider", "s.provider"),
+    Column::text("circuit", "s.circuit"),
 ];
 
 /// Where free text is looked for.
@@ -217,6 +224,26 @@ pub fn set_calendar(tx: &WriteTx, site: &Site, change: &CalendarChange, by: &Act
     get(tx, &site.id.to_string())
 }
 
+/// Says who brings a site its line; what is `None` stays. Where nothing is another, nothing happens.
+///
+/// # Errors
+/// A part is too long, or no mail address, or the database's.
+pub fn set_contact(tx: &WriteTx, site: &Site, change: &provider::Change, by: &Actor) -> Result<Site> {
+    let contact = change.of(&site.contact).map_err(|e| Error::usage(e.to_string()))?;
+    if contact == site.contact {
+        return Ok(site.clone());
+    }
+    let Contact { provider, circuit, phone, mail } = &contact;
+    tx.run(
+        "UPDATE site SET provider = $2, circuit = $3, provider_phone = $4, provider_mail = $5 WHERE id = $1",
+        args![site.id.0, provider.as_str(), circuit.as_str(), phone.as_str(), mail.as_str()],
+    )?;
+    let body = json!({"name": site.name, "was": site.name, "provider": provider, "circuit": circuit,
+        "provider_phone": phone, "provider_mail": mail});
+    events::record(tx, by, Kind::SiteEdited, site.id.into(), &body)?;
+    get(tx, &site.id.to_string())
+}
+
 /// Removes one that has no devices any more.
 ///
 /// # Errors
@@ -243,5 +270,11 @@ fn site(row: &Row) -> Result<Site> {
         devices: (row.get(5)?, row.get(6)?),
         hours: word(row, 7)?,
         holidays: Vec::new(),
+        contact: Contact {
+            provider: row.get(8)?,
+            circuit: row.get(9)?,
+            phone: row.get(10)?,
+            mail: row.get(11)?,
+        },
     })
 }

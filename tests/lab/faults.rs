@@ -367,33 +367,50 @@ pub fn mtu_mended(s: &Spot) -> Res<()> {
     s.world.net.unfilter(&s.access())
 }
 
-/// Nearly half of what the line carries is lost: the device's own cable, or the provider's line.
+/// About half of what the line carries is lost: between the site and its gateway, or on the provider's line. New
+/// connections suffer most, so the device is made to need some.
 pub fn line_noise(s: &Spot) -> Res<()> {
+    let lose = "numgen random mod 100 < 30 drop";
     if s.form == 1 {
         let line = format!("to-{}", s.gateway());
-        let lose = |way: &str| format!("{way} {line} numgen random mod 100 < 28 drop");
-        s.block(&s.access(), &[&lose("iifname"), &lose("oifname")])
+        s.block(&s.access(), &[&format!("iifname {line} {lose}"), &format!("oifname {line} {lose}")])?;
     } else {
-        s.block(&s.gateway(), &["numgen random mod 100 < 28 drop"])
+        let rules = || vec![lose.to_owned()];
+        let rules = Rules { forward: rules(), input: rules(), ..Rules::default() };
+        s.world.net.filter(&s.gateway(), &rules)?;
     }
+    unsteady(s)
 }
 
 /// The line is quiet.
 pub fn line_noise_mended(s: &Spot) -> Res<()> {
+    s.world.end(&s.device, "cutter");
     s.world.net.unfilter(&s.access())?;
     s.world.net.unfilter(&s.gateway())
 }
 
-/// The site's line carries less than the site sends.
+/// The device's connections break every few seconds.
+fn unsteady(s: &Spot) -> Res<()> {
+    let script = format!("while ss -K dport = {PORT}; do sleep 3; done");
+    s.world.begin(&s.device, "cutter", &["sh", "-c", &script])
+}
+
+/// The site's line carries half of what the device sends, over a port that is as fast as the line.
 pub fn congestion(s: &Spot) -> Res<()> {
+    std::fs::write(s.world.path(&format!("{}.speed", s.device)), "10\n")?;
     let line = format!("to-{}", s.gateway());
-    let limit = |way: &str| format!("{way} {line} limit rate over 1000 kbytes/second burst 20 kbytes drop");
-    s.block(&s.access(), &[&limit("iifname"), &limit("oifname")])?;
-    s.world.begin(&s.device, "flood", &["ping", "-n", "-q", "-i", "0.0006", "-s", "1400", &v4("anchor-a")])
+    s.block(
+        &s.access(),
+        &[&format!("iifname {line} limit rate over 1000 kbytes/second burst 20 kbytes drop")],
+    )?;
+    let flood = ["ping", "-n", "-q", "-i", "0.0007", "-s", "1400", &v4("anchor-a")];
+    s.world.begin(&s.device, "flood", &flood)?;
+    unsteady(s)
 }
 
 /// Nobody sends that much any more.
 pub fn congestion_mended(s: &Spot) -> Res<()> {
+    s.world.end(&s.device, "cutter");
     s.world.end(&s.device, "flood");
     s.world.net.unfilter(&s.access())
 }

@@ -178,7 +178,7 @@ fn heard(spot: &Spot, since: Instant) -> Res<Vec<Said>> {
         all.push(Said {
             code,
             also: text("also"),
-            confidence: verdict["confidence"].as_f64().unwrap_or_default(),
+            confidence: verdict["confidence"].as_f64().unwrap_or_default() / 100.0,
             sentence: text("sentence"),
             after: since.elapsed(),
             whole: outage.clone(),

@@ -33,6 +33,8 @@ pub struct Told {
     pub zone: TimeZone,
     /// Why it is so, as far as it is known.
     pub reason: Option<String>,
+    /// Where the fault is, as far as it is known.
+    pub verdict: Option<String>,
     /// The devices out of reach behind it.
     pub affected: Vec<String>,
     /// Its ticket.
@@ -100,6 +102,9 @@ impl Told {
         }
         if let Some(reason) = self.reason.as_deref().filter(|reason| !reason.is_empty()) {
             lines.push(format!("Reason: {reason}"));
+        }
+        if let Some(verdict) = &self.verdict {
+            lines.push(format!("Fault: {verdict}"));
         }
         if let Ending::Closed(Some(reason)) = &self.ending {
             lines.push(format!("Closed because: {reason}"));
@@ -210,6 +215,7 @@ mod tests {
             until: None,
             zone: TimeZone::get("Europe/Berlin").unwrap(),
             reason: Some("3 pings in a row were not answered".to_owned()),
+            verdict: None,
             affected: vec!["ap-1".to_owned(), "ap-2".to_owned(), "ap-3".to_owned()],
             ticket: Some(TicketId(7)),
             changes: Vec::new(),

@@ -12,9 +12,11 @@ const ENOUGH: usize = 2;
 
 /// A noisy or a full line, where the frozen minutes or the climbs tell of one.
 pub(super) fn explain(dossier: &Dossier, climbed: Option<&Finding>) -> Option<Finding> {
+    // A line that lets nothing through at all is not noisy, but broken: then the ladder says where.
     let hard = climbed.is_some_and(|found| {
         let broken = matches!(found.code, Code::Link | Code::NoAddress | Code::Gateway);
-        broken && found.covers(dossier).times(2) >= dossier.end().since(dossier.from)
+        let cut = matches!(found.code, Code::LastMile | Code::ProviderCore) && climbs::all_alike(dossier);
+        cut || (broken && found.covers(dossier).times(2) >= dossier.end().since(dossier.from))
     });
     if hard {
         return None;
@@ -31,7 +33,7 @@ pub(super) fn explain(dossier: &Dossier, climbed: Option<&Finding>) -> Option<Fi
     let noisy_anchors = noisy_anchors.count();
     let slow = slow(dossier, &minutes, &pictures);
     let lost = minutes.lossy >= ENOUGH || !noisy_gateways.is_empty() || noisy_anchors >= 1;
-    let since = dossier.minutes().iter().map(|line| line.at).min().unwrap_or(dossier.from);
+    let since = dossier.from;
     if minutes.full >= ENOUGH && (lost || slow) {
         let what = format!(
             "in {} of {} frozen lines the link was at least 90 % full, at most {}",
@@ -80,8 +82,8 @@ pub(super) fn explain(dossier: &Dossier, climbed: Option<&Finding>) -> Option<Fi
     let mut found = Finding::new(Code::LineNoise, sure, since, evidence);
     // Beyond the gateway the line is the provider's.
     found.who = (!own_line).then_some(super::Who::Provider);
-    // A line that lets nothing through at all is not noisy, but broken: then the ladder says where.
-    (!climbs::all_alike(dossier) || rising || climbed.is_none()).then_some(found)
+    let in_climbs = !noisy_gateways.is_empty() || noisy_anchors > 0;
+    (in_climbs || climbed.is_none() || !climbs::all_alike(dossier)).then_some(found)
 }
 
 /// Whether the way to the gateway took five times as long as on a good day.

@@ -11,6 +11,7 @@ use crate::domain::notify::rule::{self, Stir};
 use crate::domain::notify::words::{self, Ending, Told};
 use crate::domain::notify::{Message, News};
 use crate::domain::ticket::{Priority, State};
+use crate::domain::verdict::Who;
 use crate::reports;
 use crate::store::events::Event;
 use crate::store::notify::entries::{Destination, Entry};
@@ -18,7 +19,7 @@ use crate::store::notify::looks::{self, Look};
 use crate::store::notify::outbox;
 use crate::store::outages::{self, Outage};
 use crate::store::tickets::{self, Ticket};
-use crate::store::{Error, Result, Tx, WriteTx, sites};
+use crate::store::{Error, Result, Tx, WriteTx, sites, verdicts};
 
 /// The most events of a ticket that a message carries.
 const MAX_EVENTS: u32 = 20;
@@ -175,6 +176,7 @@ fn of_ticket(tx: &Tx, to: &Entry, item: &Item, id: TicketId) -> Result<Shown> {
         until,
         zone: zone(tx, to, &ticket)?,
         reason: outage.map(|outage| outage.reason),
+        verdict: fault(tx, id)?,
         affected: ticket.affected.clone(),
         ticket: Some(id),
         changes: changes(item, &ticket, &events, to.rule.person.as_deref()),
@@ -202,6 +204,13 @@ fn ticket_json(tx: &Tx, ticket: &Ticket) -> Result<Value> {
         }
     }
     Ok(json)
+}
+
+/// Where its fault is, where anything is known of that.
+fn fault(tx: &Tx, id: TicketId) -> Result<Option<String>> {
+    let given = verdicts::of_ticket(tx, id)?.map(|given| given.verdict);
+    let given = given.filter(|given| given.who != Who::Wait || given.likeliest.is_some());
+    Ok(given.map(|given| format!("{} ({} % sure)", given.sentence, given.confidence)))
 }
 
 /// How it ended, and when.
@@ -293,6 +302,7 @@ fn plain(tx: &Tx, to: &Entry, item: &Item, title: String) -> Shown {
         until: None,
         zone: to.rule.zone(),
         reason: None,
+        verdict: None,
         affected: Vec::new(),
         ticket: None,
         changes: Vec::new(),

@@ -1,6 +1,7 @@
 //! Stories in one process on a turned clock: what is reported, and what follows from it.
 
 mod calendar;
+mod diagnosis;
 mod history;
 mod notify;
 mod properties;

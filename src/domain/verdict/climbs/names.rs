@@ -57,7 +57,8 @@ pub(super) fn find(look: &Look<'_>) -> Option<Finding> {
     let [other_udp, other_tcp] = both.map(|over| answers.held(Whose::Other, Some(over), Name::Another));
     let ours = answers.held(Whose::Configured, None, Name::Ours);
     let ours_elsewhere = answers.held(Whose::Other, None, Name::Ours);
-    let needed = now.server_name() != Held::Ok || now.connect() != Held::Ok;
+    let literal = now.server_name() == Held::NotMeasured;
+    let needed = now.connect() != Held::Ok || (!literal && now.server_name() != Held::Ok);
     if !needed {
         return None;
     }

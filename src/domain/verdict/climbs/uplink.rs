@@ -34,8 +34,13 @@ fn anchors(look: &Look<'_>) -> Vec<Anchor> {
             then.anchors().any(|anchor| anchor.address == address && anchor.held == Held::Fail)
         })
     };
+    // One of a family that the device has no address of cannot be reached anyway.
+    let has = |address: IpAddr| {
+        look.now.address() != Held::Ok || look.now.address_of(family_of(address)) == Held::Ok
+    };
     let measured = look.now.anchors().filter(|anchor| anchor.held != Held::NotMeasured);
-    measured.filter(|anchor| anchor.held == Held::Ok || !silent_then(anchor.address)).collect()
+    let proves = |anchor: &Anchor| !silent_then(anchor.address) && has(anchor.address);
+    measured.filter(|anchor| anchor.held == Held::Ok || proves(anchor)).collect()
 }
 
 /// Where the way out ends, if it does.
@@ -47,12 +52,15 @@ pub(super) fn find(look: &Look<'_>) -> Option<Finding> {
     let (given, next): (Vec<Anchor>, Vec<Anchor>) = anchors.iter().partition(|anchor| anchor.given);
     let ok = |all: &[Anchor]| all.iter().filter(|anchor| anchor.held == Held::Ok).count();
     let far = look.now.connects().any(|(_, refused, held)| held == Held::Ok || refused);
-    if far || look.now.page() == Held::Ok {
+    if far {
         return None;
     }
     let (good, all) = (ok(&given), given.len());
     if good > 0 && good < all {
         return (look.now.connect() == Held::Fail).then(|| transit(look, &given));
+    }
+    if look.now.page() == Held::Ok {
+        return None;
     }
     if all > 0 {
         return if good == 0 { cut(look, Some(all), ok(&next)) } else { None };
