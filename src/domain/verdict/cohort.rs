@@ -61,7 +61,8 @@ impl Sibling {
     }
 
     fn dark_since(&self, about: Time) -> bool {
-        self.dark.iter().any(|(from, _)| from.since(about).0.saturating_abs() <= TOGETHER.0)
+        let near = |from: Time| from.since(about).0.saturating_abs() <= TOGETHER.0;
+        self.dark.iter().any(|&(from, to)| near(from) && to >= about)
     }
 
     fn dark_at(&self, at: Time) -> bool {

@@ -146,6 +146,7 @@ async fn an_outage_has_a_provisional_verdict_that_is_replaced_when_the_dossier_c
     let told = AgentOutage { began_at: began, ended_at: Some(house.now()), tries: 5, ..AgentOutage::default() };
     records.push((house.now(), What::Outage(told)));
     house.tells(&mut agent, 0, records).await.unwrap();
+    house.turn(10).await;
     house.check_in(&mut agent).await;
     house.turn(15).await;
     let given = house.verdict(&outage);
@@ -153,7 +154,7 @@ async fn an_outage_has_a_provisional_verdict_that_is_replaced_when_the_dossier_c
     assert_eq!(given.verdict.who, Who::Provider);
     assert!(given.verdict.sentence.contains("line to north was cut from 15:00 to 15:0"), "{given:#?}");
     assert_eq!(house.codes(&outage)[0], Code::Provisional, "what was said before stays");
-    assert_eq!(house.happened("outage.verdict"), 4, "each of the server's and the agent's outage got two at most");
+    assert_eq!(house.happened("outage.verdict"), 3, "two on the outage as it was seen, one on it as it was told");
     let story = house.story(&outage);
     for part in ["TIMELINE", "gateway 192.0.2.1", "   1  192.0.2.1", "climbed again (still cut off): as before", "WHO ACTS"] {
         assert!(story.contains(part), "{part} is missing in {story}");
@@ -305,4 +306,22 @@ async fn settings_of_a_site_and_of_a_device_are_taken_to_their_agents() {
     let why = set(&of_site, "check_in.every", "5s").await.unwrap_err().to_string();
     assert!(why.contains("is one for all"), "{why}");
     assert_eq!(house.happened("setting.changed"), 6 + 4);
+}
+
+#[tokio::test]
+async fn two_outages_soon_after_one_another_have_each_its_own_records() {
+    let house = House::new().await;
+    let (mut agent, first) = house.dark("router").await;
+    let climb = (first.started_at + secs(1), What::Ladder(cut_behind_gateway(Why::Failure)));
+    house.tells(&mut agent, 0, vec![climb]).await.unwrap();
+    house.turn(10).await;
+    house.check_in(&mut agent).await;
+    house.turn(60).await;
+    let all = house.outages();
+    let second = all.iter().find(|outage| outage.ended_at.is_none()).expect("it is down again");
+    let gap = lost_power(second.started_at - secs(2), house.now() - secs(1));
+    house.tells(&mut agent, 0, vec![(house.now(), What::Gap(gap))]).await.unwrap();
+    let codes = [&first, second].map(|outage| house.verdict(outage).verdict);
+    assert_eq!(codes.each_ref().map(|verdict| verdict.code), [Code::LastMile, Code::DevicePower], "{codes:#?}");
+    assert_eq!(codes[1].also, None, "the first one's climb is none of the second's: {codes:#?}");
 }

@@ -70,6 +70,10 @@ fn a_gap_that_explains_little_is_not_the_cause() {
     let both = Dossier { gaps: gapped(short).gaps, ..cut };
     let verdict = judge(&both, &others_fine());
     assert_eq!((verdict.code, verdict.also), (Code::LastMile, Some(Code::AgentRestart)), "{verdict:#?}");
+    let alone = Dossier { climbs: Vec::new(), good_day: None, ..both.clone() };
+    let verdict = judge(&alone, &others_fine());
+    let unknown = (Code::Unknown, Some(Code::AgentRestart));
+    assert_eq!((verdict.code, verdict.likeliest), unknown, "a minute is not 37: {verdict:#?}");
     let over = Gap { from: Some(FROM - minutes(20)), to: FROM - minutes(9), booted_at: None, ..power_gap() };
     let both = Dossier { gaps: gapped(over).gaps, ..climbed(good().cut_beyond_gateway(&["192.0.2.1"])) };
     assert_eq!(judge(&both, &others_fine()).code, Code::LastMile, "it was over before");
