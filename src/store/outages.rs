@@ -214,22 +214,23 @@ pub fn told(
     by: &Actor,
 ) -> Result<()> {
     let known = tx.maybe(
-        "SELECT id FROM outage WHERE device_id = $1 AND source = 'agent' AND abs(started_at - $2) < 1000",
-        args![device.0, began_at],
+        "SELECT id FROM outage WHERE device_id = $1 AND source = 'agent'
+         AND (abs(started_at - $2) < 1000 OR abs(told_began - $3) < 1000) ORDER BY id DESC LIMIT 1",
+        args![device.0, began_at, told.began_at],
         |row| row.get::<i64>(0),
     )?;
     let id = match known {
         Some(id) => {
             tx.run(
-                "UPDATE outage SET ended_at = $2, tries = $3, reason = $4, verdict_at = $5 WHERE id = $1",
-                args![id, ended_at, i64::from(told.tries), told.reason.as_str(), tx.now],
+                "UPDATE outage SET started_at = $6, ended_at = $2, tries = $3, reason = $4, verdict_at = $5 WHERE id = $1",
+                args![id, ended_at, i64::from(told.tries), told.reason.as_str(), tx.now, began_at],
             )?;
             id
         }
         None => tx.id(
-            "INSERT INTO outage (device_id, source, started_at, ended_at, reason, tries, verdict_at)
-             VALUES ($1, 'agent', $2, $3, $4, $5, $6) RETURNING id",
-            args![device.0, began_at, ended_at, told.reason.as_str(), i64::from(told.tries), tx.now],
+            "INSERT INTO outage (device_id, source, started_at, ended_at, reason, tries, verdict_at, told_began)
+             VALUES ($1, 'agent', $2, $3, $4, $5, $6, $7) RETURNING id",
+            args![device.0, began_at, ended_at, told.reason.as_str(), i64::from(told.tries), tx.now, told.began_at],
         )?,
     };
     let body = json!({"outage": id, "began_at": began_at, "ended_at": ended_at, "tries": told.tries, "reason": told.reason});

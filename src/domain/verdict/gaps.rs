@@ -91,7 +91,10 @@ fn power(dossier: &Dossier, cohort: &Cohort, gap: &Gap, from: Time, back: Time) 
             _ => false,
         };
         let at_once = other.from.unwrap_or(other.to) <= gap.to && from <= other.to;
-        other.booted && !other.clean && at_once && (near(other.from, gap.from) || near(other.booted_at, gap.booted_at))
+        other.booted
+            && !other.clean
+            && at_once
+            && (near(other.from, gap.from) || near(other.booted_at, gap.booted_at))
     };
     let mut together = 0_usize;
     for sibling in &cohort.siblings {

@@ -33,8 +33,10 @@ CREATE TABLE verdict (
 ) STRICT;
 CREATE INDEX verdict_outage ON verdict (outage_id, id);
 
--- verdict_at: when to judge it next.
+-- verdict_at: when to judge it next. told_began: when an agent's own outage began by the device's clock: by that it is
+-- known again, since a call that took long to arrive shifts all times in it.
 ALTER TABLE outage ADD COLUMN verdict_at INTEGER;
+ALTER TABLE outage ADD COLUMN told_began INTEGER;
 CREATE INDEX outage_verdict_at ON outage (verdict_at) WHERE verdict_at IS NOT NULL;
 CREATE INDEX outage_started ON outage (started_at);
 
