@@ -1,6 +1,6 @@
 //! How an agent calls its server: one trait with two ways, HTTP here, and a call within one process in the server.
 
-mod tls;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::io::{Read, Write};

@@ -1,7 +1,7 @@
 //! TLS to a server that is known by its key: the pin of the join token, or else the system's trusted roots.
 
 use std::io::{ErrorKind, Read, Write};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use base64::Engine as _;
@@ -29,16 +29,23 @@ pub struct PinnedConnector {
 impl PinnedConnector {
     /// A connector that accepts the server whose key has the SHA-256 `pin`, or one that the system trusts.
     pub fn new(pin: Option<[u8; 32]>) -> PinnedConnector {
-        let provider = Arc::new(ring::default_provider());
-        let verifier = PinVerifier { pin, provider: Arc::clone(&provider), roots: OnceLock::new() };
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring speaks TLS 1.2 and 1.3")
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        PinnedConnector { config: Arc::new(config) }
+        PinnedConnector { config: Arc::new(config(pin, Arc::default())) }
     }
+}
+
+/// What a server's certificate was refused for.
+pub(crate) type Refusal = Arc<Mutex<Option<rustls::Error>>>;
+
+/// TLS that trusts a key by its hash, else as the system does. Why it does not is put down in `refusal`.
+pub(crate) fn config(pin: Option<[u8; 32]>, refusal: Refusal) -> ClientConfig {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = PinVerifier { pin, provider: Arc::clone(&provider), roots: OnceLock::new(), refusal };
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth()
 }
 
 impl<In: Transport> Connector<In> for PinnedConnector {
@@ -147,6 +154,7 @@ struct PinVerifier {
     pin: Option<[u8; 32]>,
     provider: Arc<CryptoProvider>,
     roots: OnceLock<Result<Arc<WebPkiServerVerifier>, String>>,
+    refusal: Refusal,
 }
 
 impl PinVerifier {
@@ -182,6 +190,7 @@ impl ServerCertVerifier for PinVerifier {
             .and_then(|roots| roots.verify_server_cert(end_entity, intermediates, server_name, ocsp, now));
         by_roots.map_err(|e| {
             let seen = URL_SAFE_NO_PAD.encode(hash);
+            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.clone());
             rustls::Error::General(match self.pin {
                 Some(pin) => format!(
                     "the server's key is {seen}, expected {}, and this system does not trust its certificate ({e}): \

@@ -1,7 +1,7 @@
 //! The flight recorder: what this machine's way out is like, a line at a time, and where the record has a gap.
 
 mod gap;
-mod netlink;
+pub(crate) mod netlink;
 mod radio;
 
 use std::collections::VecDeque;

@@ -3,7 +3,9 @@
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -146,6 +148,31 @@ impl Asker {
         })
     }
 
+    /// Asks the kernel to find out now whether a neighbour that it knows still answers; what comes of it is the state of
+    /// its entry, three seconds later at the latest. Needs the right to change neighbours.
+    pub(crate) fn verify(mut self, interface: u32, address: IpAddr) -> io::Result<()> {
+        let mut entry = NeighbourMessage::default();
+        (entry.header.ifindex, entry.header.state) = (interface, NeighbourState::Probe);
+        let destination = match address {
+            IpAddr::V4(ip) => {
+                entry.header.family = AddressFamily::Inet;
+                NeighbourAddress::Inet(ip)
+            }
+            IpAddr::V6(ip) => {
+                entry.header.family = AddressFamily::Inet6;
+                NeighbourAddress::Inet6(ip)
+            }
+        };
+        entry.attributes.push(NeighbourAttribute::Destination(destination));
+        self.send(RouteNetlinkMessage::NewNeighbour(entry), NLM_F_REQUEST | NLM_F_REPLACE)?;
+        let mut buffer = Vec::with_capacity(MAX_DATAGRAM);
+        match self.socket.recv(&mut buffer, 0) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(e) => Err(e),
+            Ok(_) => Err(io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
     /// How long the address of an interface is still valid, the one that ends first, IPv4 before IPv6; none where they
     /// are not leased.
     pub(crate) fn lease(&mut self, interface: u32) -> Option<Millis> {
@@ -160,7 +187,7 @@ impl Asker {
         leases.min().map(|(_, seconds)| Millis::from_secs(seconds.into()))
     }
 
-    fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         (header.flags, header.sequence_number) = (flags, self.sequence);
@@ -168,7 +195,11 @@ impl Asker {
         packet.finalize();
         let mut bytes = vec![0; packet.buffer_len()];
         packet.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
+        self.socket.send(&bytes, 0).map(drop)
+    }
+
+    fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+        self.send(message, flags)?;
         let is_dump = flags & NLM_F_DUMP == NLM_F_DUMP;
         let mut found = Vec::new();
         let mut buffer = Vec::with_capacity(MAX_DATAGRAM);
