@@ -202,5 +202,6 @@ pub fn leave(dir: &Path) -> Result<(String, String), HomeError> {
             _ => {}
         }
     }
+    drop(std::fs::remove_file(dir.join(live::SOCKET_FILE)));
     Ok((status.server, status.device))
 }
