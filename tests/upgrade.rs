@@ -50,7 +50,10 @@ fn a_database_of_the_fifth_version_opens_with_all_that_was_in_it() {
     assert_eq!((&outage["device"], &outage["ticket"]), (&"box".into(), &1.into()));
     assert!(outage["verdict"].is_null(), "nobody judged it then: {outage}");
     let site = world.json(&["site", "show", "north"]);
-    assert_eq!((&site["hours"], &site["provider"]), (&"mon-fri 08:00-17:00".into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&site["hours"], &site["provider"]),
+        (&"mon-fri 08:00-17:00".into(), &serde_json::Value::Null)
+    );
     assert_eq!(world.json(&["maintenance", "list"])[0]["note"], "new antenna");
     assert_eq!(world.json(&["notify", "list"]).as_array().map(Vec::len), Some(2));
     assert_eq!(sqlite(&world.database(), "SELECT count(*) FROM away"), "1");

@@ -217,7 +217,8 @@ mod tests {
             ..Moment::default()
         };
         assert_eq!(summed(&[]), Minutes::default());
-        let sum = summed(&[line(None, 0, None), line(Some(200), 3, Some(950)), line(Some(1_000), 0, Some(10))]);
+        let sum =
+            summed(&[line(None, 0, None), line(Some(200), 3, Some(950)), line(Some(1_000), 0, Some(10))]);
         assert_eq!((sum.lines, sum.measured, sum.lossy, sum.loss_permille), (3, 2, 1, 600));
         assert_eq!((sum.errors, sum.with_errors, sum.full, sum.most_used), (3, 1, 1, 950));
     }

@@ -241,9 +241,8 @@ fn choose(
     let began = all[first].since;
     // The first in the order of the table among those that began with the first one, and explain enough.
     let long = dossier.end().since(dossier.from);
-    let explains = |finding: &Finding| {
-        !finding.code.is_no_outage() || finding.covers(dossier).times(2) >= long
-    };
+    let explains =
+        |finding: &Finding| !finding.code.is_no_outage() || finding.covers(dossier).times(2) >= long;
     let at = (0..all.len())
         .find(|&at| all[at].since.since(began) <= TOGETHER && explains(&all[at]))
         .unwrap_or(first);
@@ -284,16 +283,7 @@ fn told(
         let likeliest = Some(finding.code);
         let sentence = sentence::unknown(dossier, likeliest);
         let (code, who) = (Code::Unknown, Who::Wait);
-        return Verdict {
-            code,
-            sentence,
-            confidence,
-            evidence,
-            not_measured: missing,
-            who,
-            likeliest,
-            also,
-        };
+        return Verdict { code, sentence, confidence, evidence, not_measured: missing, who, likeliest, also };
     }
     let who = finding.who.unwrap_or_else(|| finding.code.who());
     let code = finding.code;

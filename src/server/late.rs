@@ -62,11 +62,7 @@ impl Late {
                 let end = (at + climb.took.max(Millis::ZERO)).min(tx.now);
                 self.gathered.add(caller, Proven::Up, Source::Agent, end, gap);
             }
-            What::Change(_)
-            | What::Gap(_)
-            | What::Outage(_)
-            | What::Boot(_)
-            | What::Dropped(_) => {}
+            What::Change(_) | What::Gap(_) | What::Outage(_) | What::Boot(_) | What::Dropped(_) => {}
         }
         Ok(())
     }

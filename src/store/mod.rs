@@ -28,9 +28,9 @@ pub mod settings;
 pub mod sites;
 pub mod states;
 pub mod tickets;
-pub mod verdicts;
 mod tx;
 mod value;
+pub mod verdicts;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -116,7 +116,10 @@ pub fn begin(
 pub fn end(tx: &WriteTx, device: DeviceId, ended_at: Time, by: &Actor) -> Result<Option<Outage>> {
     let Some(open) = open_of(tx, device)? else { return Ok(None) };
     let ended_at = ended_at.max(open.started_at);
-    tx.run("UPDATE outage SET ended_at = $2, ticket_at = NULL, verdict_at = $3 WHERE id = $1", args![open.id.0, ended_at, tx.now])?;
+    tx.run(
+        "UPDATE outage SET ended_at = $2, ticket_at = NULL, verdict_at = $3 WHERE id = $1",
+        args![open.id.0, ended_at, tx.now],
+    )?;
     let body = json!({"outage": open.id.0, "started_at": open.started_at, "ended_at": ended_at,
         "duration_ms": ended_at.since(open.started_at)});
     events::record(tx, by, Happened::OutageEnded, device.into(), &body)?;

@@ -199,7 +199,8 @@ fn given(row: &Row) -> Result<Given> {
     };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let evidence = list(8)?;
-    let evidence = evidence.iter().map(|one| Evidence { at: one["at"].as_i64().map(Time), what: text(&one["what"]) });
+    let evidence =
+        evidence.iter().map(|one| Evidence { at: one["at"].as_i64().map(Time), what: text(&one["what"]) });
     let missing = list(9)?;
     let missing = missing.iter().map(|one| Missing { rung: text(&one["rung"]), why: text(&one["why"]) });
     Ok(Given {

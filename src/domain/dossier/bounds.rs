@@ -24,7 +24,9 @@ pub fn too_large(what: &What) -> Option<String> {
         What::Ladder(climb) => ("climb", size(climb)),
         What::Gap(gap) => ("gap", size(gap)),
         What::Outage(outage) => ("outage", size(outage)),
-        What::Status(_) | What::Result(_) | What::Change(_) | What::Boot(_) | What::Dropped(_) => return None,
+        What::Status(_) | What::Result(_) | What::Change(_) | What::Boot(_) | What::Dropped(_) => {
+            return None;
+        }
     };
     (size > MAX_RECORD).then(|| format!("a record of a {name} of {size} bytes: {MAX_RECORD} are the most"))
 }

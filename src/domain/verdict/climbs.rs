@@ -61,9 +61,7 @@ fn looks(dossier: &Dossier, cohort: &Cohort) -> Vec<(Time, Vec<Finding>)> {
     let provider_hop = route::first_of_provider(&all);
     pictures
         .iter()
-        .map(|now| {
-            (now.at, look(&Look { now, good_day: good_day.as_ref(), cohort, provider_hop }))
-        })
+        .map(|now| (now.at, look(&Look { now, good_day: good_day.as_ref(), cohort, provider_hop })))
         .collect()
 }
 
@@ -81,7 +79,8 @@ pub(super) fn explain(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
     let first = looks.iter().position(|(_, found)| !found.is_empty())?;
     let mut cause = looks[first].1.first()?.clone();
     let shows = |found: &[Finding], code: Code| found.iter().any(|one| one.code == code);
-    let agree = looks.iter().filter(|(_, found)| found.first().is_some_and(|one| one.code == cause.code)).count();
+    let agree =
+        looks.iter().filter(|(_, found)| found.first().is_some_and(|one| one.code == cause.code)).count();
     let best = looks.iter().flat_map(|(_, found)| found).filter(|one| one.code == cause.code);
     if let Some(best) = best.max_by_key(|one| one.sure) {
         let (since, evidence) = (cause.since, cause.evidence);
@@ -99,10 +98,18 @@ pub(super) fn explain(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
         let mut second = (*second).clone();
         second.since = earliest.unwrap_or(second.since);
         cause.also = Some(Box::new(second));
-        cause.evidence.push(super::Evidence::of(format!("{agree} of {} climbs show {}, {many} show {}",
-            looks.len(), cause.code, others.iter().find(|one| count(one.code) == many).map_or(cause.code, |o| o.code))));
+        cause.evidence.push(super::Evidence::of(format!(
+            "{agree} of {} climbs show {}, {many} show {}",
+            looks.len(),
+            cause.code,
+            others.iter().find(|one| count(one.code) == many).map_or(cause.code, |o| o.code)
+        )));
     } else if looks.len() > 1 {
-        cause.evidence.push(super::Evidence::of(format!("{agree} of {} climbs show {}", looks.len(), cause.code)));
+        cause.evidence.push(super::Evidence::of(format!(
+            "{agree} of {} climbs show {}",
+            looks.len(),
+            cause.code
+        )));
     }
     cause.sure = weighed(cause.sure, agree, looks.len());
     Some(cause)

@@ -89,8 +89,14 @@ impl Others {
         match (self.dropped, self.fine) {
             (0, 0) => "there is no other site to compare with".to_owned(),
             (0, fine) => format!("{} fine meanwhile", sites(fine, "other site was", "other sites were")),
-            (dropped, 0) => format!("{} at the same time, none was fine", sites(dropped, "other site dropped", "other sites dropped")),
-            (dropped, fine) => format!("{} at the same time, {fine} did not", sites(dropped, "other site dropped", "other sites dropped")),
+            (dropped, 0) => format!(
+                "{} at the same time, none was fine",
+                sites(dropped, "other site dropped", "other sites dropped")
+            ),
+            (dropped, fine) => format!(
+                "{} at the same time, {fine} did not",
+                sites(dropped, "other site dropped", "other sites dropped")
+            ),
         }
     }
 }
@@ -116,12 +122,6 @@ pub struct Cohort {
     pub others: Others,
     /// The device's address before and after, where it changed meanwhile.
     pub moved: Option<(String, String)>,
-}
-
-impl Default for Inbound {
-    fn default() -> Inbound {
-        Inbound::NotMeasured
-    }
 }
 
 /// The server itself was away, or cut off, for most of the outage and from its beginning on.
@@ -152,7 +152,10 @@ pub(super) fn quiet(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
     if let Some((before, after)) = told.or_else(|| cohort.moved.clone()) {
         let what = format!("its address was {before}, and is {after}");
         let evidence = vec![Evidence::at(dossier.end(), what)];
-        return Some(Finding::new(Code::AddressChange, sure, dossier.from, evidence).of(format!("{before} to {after}")));
+        return Some(
+            Finding::new(Code::AddressChange, sure, dossier.from, evidence)
+                .of(format!("{before} to {after}")),
+        );
     }
     inbound_filter(dossier, cohort)
 }
@@ -221,7 +224,10 @@ pub(super) fn provisional(dossier: &Dossier, cohort: &Cohort) -> Verdict {
     }
     Verdict {
         code: Code::Provisional,
-        sentence: sentence::provisional(dossier, likeliest.as_ref().map(|(code, why, _)| (*code, why.as_str()))),
+        sentence: sentence::provisional(
+            dossier,
+            likeliest.as_ref().map(|(code, why, _)| (*code, why.as_str())),
+        ),
         confidence: likeliest.as_ref().map_or(0, |(.., sure)| *sure),
         evidence,
         not_measured: Vec::new(),
@@ -233,7 +239,9 @@ pub(super) fn provisional(dossier: &Dossier, cohort: &Cohort) -> Verdict {
 
 /// The device is back, and told nothing of its outage.
 pub(super) fn without_dossier(dossier: &Dossier, cohort: &Cohort) -> Verdict {
-    let found = inbound_filter(dossier, cohort).or_else(|| absence(dossier, cohort)).or_else(|| as_siblings(dossier, cohort));
+    let found = inbound_filter(dossier, cohort)
+        .or_else(|| absence(dossier, cohort))
+        .or_else(|| as_siblings(dossier, cohort));
     if let Some(found) = found {
         return super::told(dossier, cohort, found, None, Vec::new());
     }

@@ -46,7 +46,11 @@ fn finding(dossier: &Dossier, cohort: &Cohort, gap: &Gap) -> Option<Finding> {
     let back = gap.booted_at.unwrap_or(gap.to).max(from);
     let long = gap.to.since(from);
     if gap.booted {
-        return Some(if gap.clean { reboot(gap, from, back) } else { power(dossier, cohort, gap, from, back) });
+        return Some(if gap.clean {
+            reboot(gap, from, back)
+        } else {
+            power(dossier, cohort, gap, from, back)
+        });
     }
     let slept = gap.suspended.times(2) >= long && gap.suspended > Millis::from_secs(5);
     let (code, sure, what) = if slept {
@@ -69,8 +73,7 @@ fn record_gap(from: Time, to: Time) -> String {
 }
 
 fn reboot(gap: &Gap, from: Time, back: Time) -> Finding {
-    let mut found =
-        Finding::new(Code::Reboot, 90, from, vec![Evidence::at(from, record_gap(from, gap.to))]);
+    let mut found = Finding::new(Code::Reboot, 90, from, vec![Evidence::at(from, record_gap(from, gap.to))]);
     found.evidence.push(Evidence::at(back, "it was booted anew, and had been shut down in order"));
     found.until = Some(gap.to);
     found
@@ -80,14 +83,18 @@ fn reboot(gap: &Gap, from: Time, back: Time) -> Finding {
 fn power(dossier: &Dossier, cohort: &Cohort, gap: &Gap, from: Time, back: Time) -> Finding {
     let mut evidence = vec![Evidence::at(from, record_gap(from, gap.to))];
     let times = if gap.boots > 1 { format!(" {} times", gap.boots) } else { String::new() };
-    evidence.push(Evidence::at(back, format!("it was booted anew{times}, and had not been shut down in order")));
+    evidence
+        .push(Evidence::at(back, format!("it was booted anew{times}, and had not been shut down in order")));
     let same = |other: &&Gap| {
         let near = |a: Option<Time>, b: Option<Time>| match (a, b) {
             (Some(a), Some(b)) => a.since(b).0.saturating_abs() <= TOGETHER.0,
             _ => false,
         };
         let at_once = other.from.unwrap_or(other.to) <= gap.to && from <= other.to;
-        other.booted && !other.clean && at_once && (near(other.from, gap.from) || near(other.booted_at, gap.booted_at))
+        other.booted
+            && !other.clean
+            && at_once
+            && (near(other.from, gap.from) || near(other.booted_at, gap.booted_at))
     };
     let mut together = 0_usize;
     for sibling in &cohort.siblings {

@@ -93,7 +93,11 @@ pub fn hops(way: &Way<'_>) -> Vec<String> {
     let one = |hop: &agent::report::Hop| {
         let who = hop.address.map_or("*".to_owned(), |address| address.to_string());
         let rtt = hop.rtt_us.map_or(String::new(), |us| format!("  {}.{} ms", us / 1_000, us % 1_000 / 100));
-        let lost = if hop.answered < hop.sent { format!("  {} of {} answered", hop.answered, hop.sent) } else { String::new() };
+        let lost = if hop.answered < hop.sent {
+            format!("  {} of {} answered", hop.answered, hop.sent)
+        } else {
+            String::new()
+        };
         let said = if hop.said.is_empty() { String::new() } else { format!("  {}", hop.said) };
         let last = if hop.last { "  (there)" } else { "" };
         format!("{:>4}  {who}{rtt}{lost}{said}{last}", hop.ttl)

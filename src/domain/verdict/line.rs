@@ -42,7 +42,10 @@ pub(super) fn explain(dossier: &Dossier, climbed: Option<&Finding>) -> Option<Fi
             percent(minutes.most_used)
         );
         let mut evidence = vec![Evidence::at(since, what)];
-        evidence.push(Evidence::of(format!("{} of the packets to the gateway were lost", percent(minutes.loss_permille))));
+        evidence.push(Evidence::of(format!(
+            "{} of the packets to the gateway were lost",
+            percent(minutes.loss_permille)
+        )));
         return Some(Finding::new(Code::Congestion, 75, since, evidence));
     }
     if !lost {
@@ -59,7 +62,10 @@ pub(super) fn explain(dossier: &Dossier, climbed: Option<&Finding>) -> Option<Fi
     }
     for picture in noisy_gateways.iter().take(3) {
         let loss = picture.gateway_loss().unwrap_or_default();
-        evidence.push(Evidence::at(picture.at, format!("a climb lost {} of its packets to the gateway", percent(loss))));
+        evidence.push(Evidence::at(
+            picture.at,
+            format!("a climb lost {} of its packets to the gateway", percent(loss)),
+        ));
     }
     let rising = minutes.with_errors >= ENOUGH;
     let own_line = minutes.lossy >= ENOUGH || !noisy_gateways.is_empty();

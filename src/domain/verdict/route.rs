@@ -53,7 +53,10 @@ pub fn end(now: &Picture<'_>, good_day: Option<&Picture<'_>>) -> Option<End> {
 /// How far the route to the server came.
 #[must_use]
 pub fn end_to_server(now: &Picture<'_>, good_day: Option<&Picture<'_>>) -> Option<End> {
-    now.ways().filter(|way| way.server).map(|way| end_of(&way, good_day)).max_by_key(|end| (end.reached, end.hop))
+    now.ways()
+        .filter(|way| way.server)
+        .map(|way| end_of(&way, good_day))
+        .max_by_key(|end| (end.reached, end.hop))
 }
 
 fn end_of(way: &Way<'_>, good_day: Option<&Picture<'_>>) -> End {

@@ -3,9 +3,9 @@
 use jiff::tz::TimeZone;
 use schedules::{Millis, Time};
 
+use super::Code;
 use super::cohort::Cohort;
 use super::findings::Finding;
-use super::Code;
 use crate::domain::dossier::Dossier;
 use crate::domain::wall;
 
@@ -13,7 +13,9 @@ use crate::domain::wall;
 #[must_use]
 pub fn clock(at: Time, beside: Option<Time>, zone: &TimeZone) -> String {
     let Some(wall) = wall::reading(at, zone) else { return "an unknown time".to_owned() };
-    let same_day = beside.and_then(|beside| wall::reading(beside, zone)).is_some_and(|other| other.date() == wall.date());
+    let same_day = beside
+        .and_then(|beside| wall::reading(beside, zone))
+        .is_some_and(|other| other.date() == wall.date());
     let time = format!("{:02}:{:02}", wall.hour(), wall.minute());
     if same_day { time } else { format!("{} {time}", wall.date()) }
 }
@@ -42,7 +44,11 @@ pub fn long_span(span: Millis) -> String {
 
 /// Thousandths as percent.
 pub(super) fn percent(permille: u32) -> String {
-    if permille % 10 == 0 { format!("{} %", permille / 10) } else { format!("{}.{} %", permille / 10, permille % 10) }
+    if permille.is_multiple_of(10) {
+        format!("{} %", permille / 10)
+    } else {
+        format!("{}.{} %", permille / 10, permille % 10)
+    }
 }
 
 /// From when to when, or since when.
@@ -88,29 +94,28 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
     let thing = found.thing.as_str();
     let named = |before: &str| if thing.is_empty() { String::new() } else { format!("{before}{thing}") };
     match found.code {
-        Code::SitePower => {
-            let neither = if found.devices == 2 { "neither" } else { "none" };
-            let count = found.devices;
-            format!("Power was lost at {here} {when}: {count} devices rebooted, {neither} shut down cleanly.")
+        Code::SitePower => site_power(here, found.devices, when),
+        Code::DevicePower => {
+            format!("{device} lost its power {when}: it rebooted, and had not been shut down.")
         }
-        Code::DevicePower => format!("{device} lost its power {when}: it rebooted, and had not been shut down."),
         Code::Reboot => format!("{device} was rebooted in order {when}: not an outage."),
         Code::AgentRestart => {
             format!("The agent on {device} was not running {when}; the device itself ran on: not an outage.")
         }
         Code::Sleep => format!("{device} slept {when}: not an outage."),
         Code::Link => {
-            format!("The link of {device} was down {when}: the cable of {thing}, its port, or what it is plugged into.")
+            format!(
+                "The link of {device} was down {when}: the cable of {thing}, its port, or what it is plugged into."
+            )
         }
         Code::NoAddress => format!("{device} had a link and no address {when}: no DHCP server answered it."),
         Code::Gateway => format!("The gateway{} of {device} was down {when}.", named(" ")),
         Code::LastMile => {
-            format!("The provider's line to {here} was cut {when}: the gateway answered, and nothing beyond it did.")
+            format!(
+                "The provider's line to {here} was cut {when}: the gateway answered, and nothing beyond it did."
+            )
         }
-        Code::ProviderCore => {
-            let hop = named(", behind hop ");
-            format!("The network of {here}'s provider failed {when}: the line held, and the way ended further out{hop}.")
-        }
+        Code::ProviderCore => provider_core(here, thing, when),
         Code::Transit => format!(
             "Between providers something failed {when}: from {here} a part of the internet could be reached, and a part could not."
         ),
@@ -120,17 +125,16 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
         Code::DnsBlocked => {
             format!("DNS was blocked at {here} {when}: the line held, and no resolver answered over UDP.")
         }
-        Code::OurDns => format!("Our own name{} did not resolve at {here} {when}, and other names did.", named(" ")),
-        Code::Server => match thing {
-            "" => format!("Our server did not answer {when}: from {here} all else could be reached."),
-            thing => format!("The fault was at our own end {when}: {thing}."),
-        },
-        Code::Path => {
-            let others = if cohort.others.fine > 0 { ", and other sites reached us" } else { "" };
-            format!("The way between {here}'s provider and our server was broken {when}: all else could be reached{others}.")
+        Code::OurDns => {
+            format!("Our own name{} did not resolve at {here} {when}, and other names did.", named(" "))
         }
+        Code::Server => server(here, thing, when),
+        Code::Path => path(here, cohort, when),
         Code::DeviceClock => {
-            format!("The clock of {device} was off{} {when}: it took our certificate for invalid.", named(" by "))
+            format!(
+                "The clock of {device} was off{} {when}: it took our certificate for invalid.",
+                named(" by ")
+            )
         }
         Code::Certificate => format!(
             "{device} did not accept what answered for our server {when}: the certificate, or someone in the middle."
@@ -139,7 +143,9 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
             format!("A captive portal stood between {here} and the internet {when}: is a bill unpaid?")
         }
         Code::Mtu => {
-            format!("From {here} no packets larger than {thing} bytes passed {when}: the MTU on the way is wrong.")
+            format!(
+                "From {here} no packets larger than {thing} bytes passed {when}: the MTU on the way is wrong."
+            )
         }
         Code::LineNoise => format!("The line of {here} was bad {when}: it lost a part of all packets."),
         Code::Congestion => {
@@ -149,20 +155,53 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
             format!("{} failed at {here} {when}; the other family of addresses worked.", named("Only "))
         }
         Code::AddressChange => {
-            format!("The address of {device} changed{} {when}: not an outage, all else was well.", named(" from "))
+            format!(
+                "The address of {device} changed{} {when}: not an outage, all else was well.",
+                named(" from ")
+            )
         }
         Code::InboundFilter => {
-            format!("{device} reported {when} without a break, and did not answer from outside: a filter, or NAT.")
+            format!(
+                "{device} reported {when} without a break, and did not answer from outside: a filter, or NAT."
+            )
         }
         Code::Provisional | Code::Unknown => unknown(dossier, None),
     }
+}
+
+fn site_power(here: &str, devices: usize, when: &str) -> String {
+    let neither = if devices == 2 { "neither" } else { "none" };
+    format!("Power was lost at {here} {when}: {devices} devices rebooted, {neither} shut down cleanly.")
+}
+
+fn provider_core(here: &str, hop: &str, when: &str) -> String {
+    let hop = if hop.is_empty() { String::new() } else { format!(", behind hop {hop}") };
+    format!(
+        "The network of {here}'s provider failed {when}: the line held, and the way ended further out{hop}."
+    )
+}
+
+fn server(here: &str, why: &str, when: &str) -> String {
+    match why {
+        "" => format!("Our server did not answer {when}: from {here} all else could be reached."),
+        why => format!("The fault was at our own end {when}: {why}."),
+    }
+}
+
+fn path(here: &str, cohort: &Cohort, when: &str) -> String {
+    let others = if cohort.others.fine > 0 { ", and other sites reached us" } else { "" };
+    format!(
+        "The way between {here}'s provider and our server was broken {when}: all else could be reached{others}."
+    )
 }
 
 /// What is said as long as the device tells nothing.
 pub(super) fn provisional(dossier: &Dossier, likeliest: Option<(Code, &str)>) -> String {
     let out = format!("{} is out {}", device_at(dossier), span(dossier, dossier.from, dossier.until));
     one_line(match likeliest {
-        Some((code, why)) => format!("{out} and has told nothing yet; the likeliest is {}: {why}.", phrase(code)),
+        Some((code, why)) => {
+            format!("{out} and has told nothing yet; the likeliest is {}: {why}.", phrase(code))
+        }
         None => format!("{out} and has told nothing yet; nothing around it says why."),
     })
 }
@@ -171,7 +210,11 @@ pub(super) fn provisional(dossier: &Dossier, likeliest: Option<(Code, &str)>) ->
 pub(super) fn unknown(dossier: &Dossier, likeliest: Option<Code>) -> String {
     let when = span(dossier, dossier.from, dossier.until);
     one_line(match likeliest {
-        Some(code) => format!("It is not known why {} was out {when}; the likeliest is {}.", device_at(dossier), phrase(code)),
+        Some(code) => format!(
+            "It is not known why {} was out {when}; the likeliest is {}.",
+            device_at(dossier),
+            phrase(code)
+        ),
         None => format!("It is not known why {} was out {when}.", device_at(dossier)),
     })
 }

@@ -72,11 +72,10 @@ pub fn dossier(tx: &Tx, outage: &Outage, settle: Millis) -> Result<Dossier> {
 pub fn around(tx: &Tx, outage: &Outage) -> Result<Cohort> {
     let device = outage.device.0;
     let time = (outage.started_at, outage.ended_at.unwrap_or(tx.now).max(outage.started_at));
-    let agent = tx.maybe(
-        "SELECT last_check_in_at FROM agent WHERE device_id = $1",
-        args![device.0],
-        |row| row.get::<Option<Time>>(0),
-    )?;
+    let agent =
+        tx.maybe("SELECT last_check_in_at FROM agent WHERE device_id = $1", args![device.0], |row| {
+            row.get::<Option<Time>>(0)
+        })?;
     let checked_in = agent.flatten().is_some_and(|last| last > outage.started_at);
     Ok(Cohort {
         has_agent: agent.is_some(),
@@ -158,7 +157,9 @@ fn others(tx: &Tx, device: DeviceId, (from, to): Interval) -> Result<Others> {
     let (site, provider) = tx.one(
         "SELECT d.site_id, s.provider FROM device d LEFT JOIN site s ON s.id = d.site_id WHERE d.id = $1",
         args![device.0],
-        |row| Ok((row.get::<Option<i64>>(0)?.unwrap_or(0), row.get::<Option<String>>(1)?.unwrap_or_default())),
+        |row| {
+            Ok((row.get::<Option<i64>>(0)?.unwrap_or(0), row.get::<Option<String>>(1)?.unwrap_or_default()))
+        },
     )?;
     let top = "NOT EXISTS (SELECT 1 FROM device_parent p JOIN device up ON up.id = p.parent_id
         WHERE p.device_id = d.id AND up.site_id = d.site_id)";

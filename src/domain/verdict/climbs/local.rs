@@ -41,7 +41,8 @@ fn gateway(look: &Look<'_>) -> Option<Finding> {
     let now = look.now;
     let address = now.gateway_address()?;
     let found = |sure, what: String| {
-        let mut found = Finding::new(Code::Gateway, sure, now.at, vec![Evidence::at(now.at, what)]).of(address);
+        let mut found =
+            Finding::new(Code::Gateway, sure, now.at, vec![Evidence::at(now.at, what)]).of(address);
         found.address = Some(address);
         Some(found)
     };
@@ -51,14 +52,20 @@ fn gateway(look: &Look<'_>) -> Option<Finding> {
     let asked = |step: &Step| matches!(step, Step::Neighbour { .. });
     if now.neighbour() == Held::Fail {
         let sure = if now.address() == Held::Ok { 90 } else { 75 };
-        return found(sure, format!("nobody had the hardware address of the gateway {address}{}", reason(now, asked)));
+        return found(
+            sure,
+            format!("nobody had the hardware address of the gateway {address}{}", reason(now, asked)),
+        );
     }
     // Its hardware address may be known from before: it is there, but it neither answers nor forwards anything.
     let answered_then = look.good_day.is_some_and(|then| then.gateway() == Held::Ok);
     let end = route::end(now, look.good_day);
     let nothing_forwarded = end.is_some_and(|end| end.hop == 0);
     if now.gateway() == Held::Fail && answered_then && nothing_forwarded {
-        return found(60, format!("the gateway {address} did not answer, as it did on a good day, and forwarded nothing"));
+        return found(
+            60,
+            format!("the gateway {address} did not answer, as it did on a good day, and forwarded nothing"),
+        );
     }
     None
 }

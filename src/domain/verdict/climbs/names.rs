@@ -76,25 +76,35 @@ pub(super) fn find(look: &Look<'_>) -> Option<Finding> {
     if udp == Held::Fail {
         let over_tcp = tcp == Held::Ok || other_tcp == Held::Ok;
         return match (other_udp, over_tcp) {
-            (Held::Ok, _) => {
-                found(Code::Resolver, 90, format!("the configured resolvers failed: {failed}; another one answered"))
-            }
-            (Held::Fail, true) => {
-                found(Code::DnsBlocked, 88, "every resolver failed over UDP, and one answered over TCP".to_owned())
-            }
+            (Held::Ok, _) => found(
+                Code::Resolver,
+                90,
+                format!("the configured resolvers failed: {failed}; another one answered"),
+            ),
+            (Held::Fail, true) => found(
+                Code::DnsBlocked,
+                88,
+                "every resolver failed over UDP, and one answered over TCP".to_owned(),
+            ),
             (Held::NotMeasured, true) if tcp == Held::Ok => {
                 let what = "the configured resolvers failed over UDP, and answered over TCP".to_owned();
                 found(Code::DnsBlocked, 75, what)
             }
-            (Held::NotMeasured, true) => {
-                found(Code::Resolver, 65, format!("the configured resolvers failed: {failed}; another one answered over TCP"))
-            }
-            (Held::Fail, false) if known_way => {
-                found(Code::DnsBlocked, 45, format!("no resolver answered, configured ({failed}) or not, over UDP or TCP"))
-            }
-            (Held::NotMeasured, false) if known_way => {
-                found(Code::Resolver, 65, format!("the configured resolvers failed: {failed}; no other one was asked"))
-            }
+            (Held::NotMeasured, true) => found(
+                Code::Resolver,
+                65,
+                format!("the configured resolvers failed: {failed}; another one answered over TCP"),
+            ),
+            (Held::Fail, false) if known_way => found(
+                Code::DnsBlocked,
+                45,
+                format!("no resolver answered, configured ({failed}) or not, over UDP or TCP"),
+            ),
+            (Held::NotMeasured, false) if known_way => found(
+                Code::Resolver,
+                65,
+                format!("the configured resolvers failed: {failed}; no other one was asked"),
+            ),
             (Held::Fail | Held::NotMeasured, false) => None,
         };
     }

@@ -31,14 +31,16 @@ fn port(look: &Look<'_>) -> Finding {
     let named = now.anchors().any(|anchor| anchor.given && anchor.held == Held::Ok);
     let how = if refused { "refused the connection" } else { "did not answer" };
     let address = now.connects().next().map(|(address, ..)| address);
-    let who = address.map_or("the server's port".to_owned(), |address| format!("the server's port {address}"));
+    let who =
+        address.map_or("the server's port".to_owned(), |address| format!("the server's port {address}"));
     let mut evidence = vec![Evidence::at(now.at, format!("{who} {how}"))];
     if named {
         evidence.push(Evidence::at(now.at, "the anchors answered"));
     }
     if let Some(end) = route::end_to_server(now, look.good_day).filter(|end| !end.reached && end.hop > 0) {
         let hop = end.address.map_or(String::new(), |address| format!(", {address}"));
-        evidence.push(Evidence::at(now.at, format!("the route to the server ended behind hop {}{hop}", end.hop)));
+        evidence
+            .push(Evidence::at(now.at, format!("the route to the server ended behind hop {}{hop}", end.hop)));
     }
     evidence.push(Evidence::of(others.told()));
     let same = others.dropped > 0 && others.dropped >= others.fine;
@@ -57,7 +59,7 @@ fn port(look: &Look<'_>) -> Finding {
 }
 
 /// Whether large packets get stuck, as they do not on a good day.
-fn stuck<'a>(look: &'a Look<'_>) -> Option<(Size, u32)> {
+fn stuck(look: &Look<'_>) -> Option<(Size, u32)> {
     let then = look.good_day.and_then(|then| then.sizes().filter_map(|size| size.largest).max());
     look.now.sizes().find_map(|size| {
         let largest = size.largest?;
@@ -69,13 +71,18 @@ fn stuck<'a>(look: &'a Look<'_>) -> Option<(Size, u32)> {
 fn mtu(look: &Look<'_>, (size, wanted): (Size, u32), sure: u8) -> Finding {
     let at = look.now.at;
     let largest = size.largest.unwrap_or_default();
-    let mut evidence =
-        vec![Evidence::at(at, format!("packets of up to {largest} bytes passed, larger ones up to {wanted} did not"))];
-    evidence.push(Evidence::at(at, if size.told {
-        "somebody on the way said that they were too large, as it ought to"
-    } else {
-        "nobody on the way said that they were too large"
-    }));
+    let mut evidence = vec![Evidence::at(
+        at,
+        format!("packets of up to {largest} bytes passed, larger ones up to {wanted} did not"),
+    )];
+    evidence.push(Evidence::at(
+        at,
+        if size.told {
+            "somebody on the way said that they were too large, as it ought to"
+        } else {
+            "nobody on the way said that they were too large"
+        },
+    ));
     Finding::new(Code::Mtu, sure, at, evidence).of(largest)
 }
 
@@ -86,7 +93,10 @@ fn tls(look: &Look<'_>) -> Option<Finding> {
     let certificate = |sure, what: String| {
         let mut evidence = vec![Evidence::at(at, what)];
         if let Some(skew) = now.skew {
-            evidence.push(Evidence::at(at, format!("the device's clock was off by {}", long_span(Millis(skew.0.saturating_abs())))));
+            evidence.push(Evidence::at(
+                at,
+                format!("the device's clock was off by {}", long_span(Millis(skew.0.saturating_abs()))),
+            ));
         }
         if look.cohort.others.dropped > 0 {
             evidence.push(Evidence::of(look.cohort.others.told()));
@@ -106,7 +116,9 @@ fn tls(look: &Look<'_>) -> Option<Finding> {
             match clock {
                 Some((sure, off)) => {
                     let off = long_span(Millis(off.0.saturating_abs()));
-                    let what = format!("the server's certificate was {word} by the device's clock, which was off by {off}");
+                    let what = format!(
+                        "the server's certificate was {word} by the device's clock, which was off by {off}"
+                    );
                     Some(Finding::new(Code::DeviceClock, sure, at, vec![Evidence::at(at, what)]).of(off))
                 }
                 None => certificate(85, format!("the server's certificate was {word}")),
@@ -126,12 +138,20 @@ fn answer(look: &Look<'_>) -> Finding {
     let at = look.now.at;
     match (look.now.answer_status(), stuck(look)) {
         (None, Some(stuck)) => mtu(look, stuck, 80),
-        (None, None) => {
-            Finding::new(Code::Server, 45, at, vec![Evidence::at(at, "the server proved who it is, and then did not answer")])
-        }
+        (None, None) => Finding::new(
+            Code::Server,
+            45,
+            at,
+            vec![Evidence::at(at, "the server proved who it is, and then did not answer")],
+        ),
         (Some(status), _) => {
             let sure = if status >= 500 { 78 } else { 60 };
-            Finding::new(Code::Server, sure, at, vec![Evidence::at(at, format!("the server answered with {status}"))])
+            Finding::new(
+                Code::Server,
+                sure,
+                at,
+                vec![Evidence::at(at, format!("the server answered with {status}"))],
+            )
         }
     }
 }

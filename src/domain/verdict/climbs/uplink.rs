@@ -101,13 +101,19 @@ fn cut(look: &Look<'_>, named: Option<usize>, next: usize) -> Option<Finding> {
     if now.gateway() == Held::Ok {
         evidence.push(Evidence::at(now.at, "the gateway answered"));
     }
-    evidence.push(Evidence::at(now.at, match named {
-        Some(1) => "the anchor could not be reached".to_owned(),
-        Some(count) => format!("none of {count} anchors could be reached"),
-        None => "the hops beyond the gateway, or the server, could not be reached".to_owned(),
-    }));
+    evidence.push(Evidence::at(
+        now.at,
+        match named {
+            Some(1) => "the anchor could not be reached".to_owned(),
+            Some(count) => format!("none of {count} anchors could be reached"),
+            None => "the hops beyond the gateway, or the server, could not be reached".to_owned(),
+        },
+    ));
     if let Some(asked) = resolver {
-        evidence.push(Evidence::at(now.at, format!("the resolver {} beyond the gateway answered", asked.resolver)));
+        evidence.push(Evidence::at(
+            now.at,
+            format!("the resolver {} beyond the gateway answered", asked.resolver),
+        ));
     }
     let (code, mut sure) = match end {
         None if hop > look.provider_hop => (Code::ProviderCore, 60),
@@ -122,7 +128,9 @@ fn cut(look: &Look<'_>, named: Option<usize>, next: usize) -> Option<Finding> {
     };
     if let Some(end) = end {
         let who = end.address.map_or(String::new(), |address| format!(", {address}"));
-        let what = if end.hop == 0 { "no hop of any route answered".to_owned() } else {
+        let what = if end.hop == 0 {
+            "no hop of any route answered".to_owned()
+        } else {
             format!("the furthest route ended behind hop {}{who}", end.hop)
         };
         let next = end.next.map_or(String::new(), |next| format!("; on a good day hop {next} answers next"));
@@ -162,7 +170,10 @@ fn family(look: &Look<'_>, anchors: &[Anchor]) -> Option<Finding> {
     };
     let of = |wanted: Family| {
         let tries = tries().filter(|(family, held)| *family == wanted && *held != Held::NotMeasured);
-        tries.fold((0, 0), |(good, bad), (_, held)| if held == Held::Ok { (good + 1, bad) } else { (good, bad + 1) })
+        tries.fold(
+            (0, 0),
+            |(good, bad), (_, held)| if held == Held::Ok { (good + 1, bad) } else { (good, bad + 1) },
+        )
     };
     for (broken, works) in [(Family::Ipv6, Family::Ipv4), (Family::Ipv4, Family::Ipv6)] {
         let ((good, bad), (other_good, other_bad)) = (of(broken), of(works));
