@@ -94,7 +94,8 @@ fn ours(path: &Path) -> f64 {
             Ok(etags)
         })
         .expect("each has checked in");
-    let router = routes::routes(Shared { app: app.clone(), pulse: Arc::default(), returning: Arc::default() });
+    let router =
+        routes::routes(Shared { app: app.clone(), pulse: Arc::default(), returning: Arc::default() });
     let (stop, stopped) = watch::channel(false);
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
     let at = listener.local_addr().expect("its address");

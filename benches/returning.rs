@@ -35,10 +35,14 @@ fn main() {
     }
     let under = std::env::var_os("BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
     let folder = tempfile::tempdir_in(under).expect("a folder for the bench");
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let clock = Clock::system();
-    let store = Store::open(&folder.path().join("returning.db"), clock.clone(), Mode::Create).expect("a database");
+    let store =
+        Store::open(&folder.path().join("returning.db"), clock.clone(), Mode::Create).expect("a database");
     let secrets: Arc<Vec<String>> = Arc::new((0..LIVE + RETURNING).map(|n| format!("lms_{n:043}")).collect());
     let hashes: Vec<[u8; 32]> = secrets.iter().map(|secret| secret::hash(secret)).collect();
     store
@@ -52,7 +56,8 @@ fn main() {
         })
         .expect("the devices are made");
     let app = App::new(store, clock).expect("the settings are read");
-    let router = routes::routes(Shared { app: app.clone(), pulse: Arc::default(), returning: Arc::default() });
+    let router =
+        routes::routes(Shared { app: app.clone(), pulse: Arc::default(), returning: Arc::default() });
     let (stop, stopped) = watch::channel(false);
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
     let at = listener.local_addr().expect("its address");
@@ -67,9 +72,8 @@ fn main() {
     told("live check-ins alone", alone);
     let began = Instant::now();
     let (beside, took) = clients.block_on(async {
-        let returning: Vec<_> = (LIVE..LIVE + RETURNING)
-            .map(|n| tokio::spawn(back(at, secrets.clone(), n)))
-            .collect();
+        let returning: Vec<_> =
+            (LIVE..LIVE + RETURNING).map(|n| tokio::spawn(back(at, secrets.clone(), n))).collect();
         let stop = done.clone();
         let live = tokio::spawn(live(at, secrets.clone(), 100_000, move || stop.load(Ordering::Relaxed)));
         for agent in returning {
@@ -87,12 +91,22 @@ fn main() {
 fn told(what: &str, mut took: Vec<Duration>) {
     took.sort_unstable();
     let at = |share: usize| took[(took.len() * share / 100).min(took.len() - 1)].as_secs_f64() * 1_000.0;
-    println!("{what}: {} of them, half within {:.1} ms, 99 % within {:.1} ms, the longest {:.1} ms",
-        took.len(), at(50), at(99), at(100));
+    println!(
+        "{what}: {} of them, half within {:.1} ms, 99 % within {:.1} ms, the longest {:.1} ms",
+        took.len(),
+        at(50),
+        at(99),
+        at(100)
+    );
 }
 
 /// One live check-in after another, until it is enough: how long each took.
-async fn live(at: SocketAddr, secrets: Arc<Vec<String>>, seq: u64, enough: impl Fn() -> bool) -> Vec<Duration> {
+async fn live(
+    at: SocketAddr,
+    secrets: Arc<Vec<String>>,
+    seq: u64,
+    enough: impl Fn() -> bool,
+) -> Vec<Duration> {
     let mut stream = TcpStream::connect(at).await.expect("the server takes connections");
     stream.set_nodelay(true).expect("an option");
     let mut all = Vec::new();
@@ -116,7 +130,8 @@ async fn back(at: SocketAddr, secrets: Arc<Vec<String>>, number: usize) {
     let mut acked = 0;
     while acked < BACKLOG {
         let many = A_CALL.min(BACKLOG - acked);
-        let reply = call(&mut stream, &secrets[number], &check_in(acked + 1, many, BACKLOG - acked - many)).await;
+        let reply =
+            call(&mut stream, &secrets[number], &check_in(acked + 1, many, BACKLOG - acked - many)).await;
         acked = reply.acked;
         let pause = u64::try_from(reply.next_in_ms.0).unwrap_or(0);
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -128,7 +143,8 @@ fn check_in(first: u64, many: u64, waiting: u64) -> CheckIn {
     let now = Clock::system().now();
     let record = |n: u64| {
         let after = i64::try_from(many - 1 - n + waiting).unwrap_or(0);
-        let status = Status { host_name: "edge".to_owned(), uptime_ms: Millis(8_640_123), ..Status::default() };
+        let status =
+            Status { host_name: "edge".to_owned(), uptime_ms: Millis(8_640_123), ..Status::default() };
         let at = now - Millis::from_secs(30 * after);
         Record { seq: first + n, at, mono: Millis(0), boot: None, what: What::Status(status) }
     };

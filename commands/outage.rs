@@ -18,7 +18,9 @@ pub enum OutageVerb {
     )]
     List(Wanted),
     /// Show an outage: where its fault was, what was recorded, what was not measured, who acts
-    #[command(after_help = "Example:\n  lineman outage show 7\n  lineman outage show 7 --json verdict\n  lineman outage show 7 --text")]
+    #[command(
+        after_help = "Example:\n  lineman outage show 7\n  lineman outage show 7 --json verdict\n  lineman outage show 7 --text"
+    )]
     Show {
         /// Its number
         number: String,

@@ -159,7 +159,8 @@ impl SiteVerb {
                 context.ask(|tx| Ok(Output::Record(reports::sites::record(&sites::get(tx, &site)?))))
             }
             SiteVerb::Edit(options) => context.change(move |tx, by| {
-                let EditOptions { site, name, tz, note, hours, no_hours, holiday, no_holiday, provider } = *options;
+                let EditOptions { site, name, tz, note, hours, no_hours, holiday, no_holiday, provider } =
+                    *options;
                 let contact: provider::Change = provider.into();
                 let mut site = sites::get(tx, &site)?;
                 let hours = if no_hours { Some(Hours::default()) } else { hours };

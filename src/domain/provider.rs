@@ -78,15 +78,21 @@ mod tests {
     #[test]
     fn what_is_not_said_stays_and_an_empty_text_takes_it_away() {
         let known = Contact { provider: "ACME".into(), circuit: "C-1".into(), ..Contact::default() };
-        let change = Change { circuit: Some(String::new()), mail: Some(" noc@acme.example ".into()), ..Change::default() };
-        let wanted = Contact { provider: "ACME".into(), mail: "noc@acme.example".into(), ..Contact::default() };
+        let change = Change {
+            circuit: Some(String::new()),
+            mail: Some(" noc@acme.example ".into()),
+            ..Change::default()
+        };
+        let wanted =
+            Contact { provider: "ACME".into(), mail: "noc@acme.example".into(), ..Contact::default() };
         assert_eq!(change.of(&known), Ok(wanted));
         assert!(change.says_something() && !Change::default().says_something());
     }
 
     #[test]
     fn a_part_that_is_none_is_refused_by_its_name() {
-        let mail = |text: &str| Change { mail: Some(text.into()), ..Change::default() }.of(&Contact::default());
+        let mail =
+            |text: &str| Change { mail: Some(text.into()), ..Change::default() }.of(&Contact::default());
         for text in ["noc", "@acme.example", "noc@", "a@b@c", "noc @acme.example"] {
             assert!(matches!(mail(text), Err(BadContact::Mail(_))), "{text}");
         }

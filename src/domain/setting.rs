@@ -292,8 +292,7 @@ impl Settings {
     /// lineman may have written it).
     #[must_use]
     pub fn new(set: impl IntoIterator<Item = (String, String)>) -> Settings {
-        let all: Vec<(&'static str, String)> =
-            ALL.iter().map(|s| (s.key, s.default.to_owned())).collect();
+        let all: Vec<(&'static str, String)> = ALL.iter().map(|s| (s.key, s.default.to_owned())).collect();
         Settings(all).with(set)
     }
 

@@ -242,13 +242,17 @@ fn choose(
     let began = all[first].since;
     // The first in the order of the table among those that began with the first one, and explain enough.
     let long = dossier.end().since(dossier.from);
-    let explains = |finding: &Finding| {
-        !finding.code.is_no_outage() || finding.covers(dossier).times(2) >= long || all.len() == 1
-    };
+    let explains =
+        |finding: &Finding| !finding.code.is_no_outage() || finding.covers(dossier).times(2) >= long;
     let at = (0..all.len())
         .find(|&at| all[at].since.since(began) <= TOGETHER && explains(&all[at]))
         .unwrap_or(first);
-    let cause = all.remove(at);
+    let enough = explains(&all[at]);
+    let mut cause = all.remove(at);
+    if !enough {
+        // It was there, and it was short: that is no reason to call the rest of the time no outage.
+        cause.sure = cause.sure.min(LEAST - 5);
+    }
     let implied = cause.also.clone().map(|also| *also);
     let other = all.into_iter().filter(|other| other.code != cause.code && !cause.implies(other));
     let beside = other.max_by_key(|other| (!other.code.is_no_outage(), other.covers(dossier)));

@@ -16,6 +16,8 @@ use crate::store::{Error, Result, Row, Tx, WriteTx, args};
 const MAX_KEPT: u32 = 2_000;
 /// The most climbs of a good day: those of ten days.
 const MAX_BASELINES: u32 = 40;
+/// Outages that began longer before another one are not asked when they ended.
+const NEIGHBOURS: Millis = Millis::from_secs(30 * 86_400);
 /// The most records that one trimming drops.
 const AT_ONCE: u32 = 500;
 
@@ -104,7 +106,7 @@ pub struct Records {
 pub fn of_outage(tx: &Tx, outage: &Outage) -> Result<Records> {
     let device = outage.device.0;
     let ended = outage.ended_at.unwrap_or(tx.now);
-    let window = (outage.started_at - AROUND, ended + AROUND);
+    let window = window(tx, outage, ended)?;
     let half = u32::try_from(MAX_CLIMBS / 2).unwrap_or(50);
     let mut climbs: Vec<(i64, Kept<Climb>)> = some(tx, device, Kind::Ladder, window, "at, id", half)?;
     if climbs.len() * 2 >= MAX_CLIMBS {
@@ -128,6 +130,23 @@ pub fn of_outage(tx: &Tx, outage: &Outage) -> Result<Records> {
         gaps: plain(gaps),
         told,
     })
+}
+
+/// The time whose records belong to an outage: around it, and not beyond its neighbours, to which theirs belong.
+fn window(tx: &Tx, outage: &Outage, ended: Time) -> Result<Interval> {
+    let device = outage.device.0.0;
+    let before = tx.one(
+        "SELECT max(ended_at) FROM outage WHERE device_id = $1 AND ended_at < $2 AND started_at >= $3 AND id <> $4",
+        args![device, outage.started_at, outage.started_at - NEIGHBOURS, outage.id.0],
+        |row| row.get::<Option<Time>>(0),
+    )?;
+    let after = tx.one(
+        "SELECT min(started_at) FROM outage WHERE device_id = $1 AND started_at > $2 AND id <> $3",
+        args![device, ended, outage.id.0],
+        |row| row.get::<Option<Time>>(0),
+    )?;
+    let from = (outage.started_at - AROUND).max(before.unwrap_or(Time::MIN));
+    Ok((from, (ended + AROUND).min(after.unwrap_or(Time::MAX))))
 }
 
 /// The gaps of a device's record around a time, the oldest first.

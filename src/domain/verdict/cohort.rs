@@ -61,7 +61,8 @@ impl Sibling {
     }
 
     fn dark_since(&self, about: Time) -> bool {
-        self.dark.iter().any(|(from, _)| from.since(about).0.saturating_abs() <= TOGETHER.0)
+        let near = |from: Time| from.since(about).0.saturating_abs() <= TOGETHER.0;
+        self.dark.iter().any(|&(from, to)| near(from) && to >= about)
     }
 
     fn dark_at(&self, at: Time) -> bool {
@@ -121,12 +122,6 @@ pub struct Cohort {
     pub others: Others,
     /// The device's address before and after, where it changed meanwhile.
     pub moved: Option<(String, String)>,
-}
-
-impl Default for Inbound {
-    fn default() -> Inbound {
-        Inbound::NotMeasured
-    }
 }
 
 /// The server itself was away, or cut off, for most of the outage and from its beginning on.

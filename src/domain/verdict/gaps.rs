@@ -18,10 +18,19 @@ const BEGINS: Millis = Millis::from_secs(120);
 pub(super) fn explain(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
     let of = |gap: &Kept<Gap>| finding(dossier, cohort, &gap.it);
     let all = dossier.gaps.iter().filter(|gap| touches(dossier, &gap.it)).filter_map(of);
-    all.max_by_key(|found| {
+    let best = all.max_by_key(|found| {
         let at_the_beginning = found.since.since(dossier.from) <= BEGINS;
         (at_the_beginning && !found.code.is_no_outage(), found.covers(dossier), found.sure)
-    })
+    })?;
+    Some(Finding { sure: weighed(&best, dossier), ..best })
+}
+
+/// How sure a gap is as the cause of an outage that it covers a part of.
+fn weighed(found: &Finding, dossier: &Dossier) -> u8 {
+    let long = dossier.end().since(dossier.from).0.max(1);
+    let percent = (found.covers(dossier).0.saturating_mul(100) / long).clamp(0, 100);
+    let sure = i64::from(found.sure) * (60 + 40 * percent / 100) / 100;
+    u8::try_from(sure).unwrap_or(found.sure)
 }
 
 /// Whether a gap lies in the outage at all: one that was over before it is none of its.
@@ -81,7 +90,11 @@ fn power(dossier: &Dossier, cohort: &Cohort, gap: &Gap, from: Time, back: Time) 
             (Some(a), Some(b)) => a.since(b).0.saturating_abs() <= TOGETHER.0,
             _ => false,
         };
-        other.booted && !other.clean && (near(other.from, gap.from) || near(other.booted_at, gap.booted_at))
+        let at_once = other.from.unwrap_or(other.to) <= gap.to && from <= other.to;
+        other.booted
+            && !other.clean
+            && at_once
+            && (near(other.from, gap.from) || near(other.booted_at, gap.booted_at))
     };
     let mut together = 0_usize;
     for sibling in &cohort.siblings {

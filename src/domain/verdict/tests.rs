@@ -3,6 +3,7 @@
 mod any;
 mod table;
 mod two;
+mod way;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -54,7 +55,10 @@ fn good() -> Ladder {
             },
             Held::Ok,
         ),
-        rung(Step::Neighbour { gateway, mac: "aa:bb:cc:00:00:01".into(), state: "reachable".into() }, Held::Ok),
+        rung(
+            Step::Neighbour { gateway, mac: "aa:bb:cc:00:00:01".into(), state: "reachable".into() },
+            Held::Ok,
+        ),
         rung(Step::Gateway { gateway }, Held::Ok),
     ];
     all.extend(ANCHORS.map(|anchor| rung(Step::Anchor { address: ip(anchor), given: true }, Held::Ok)));
@@ -64,7 +68,10 @@ fn good() -> Ladder {
         }
     }
     all.push(asked(RESOLVER, true, Transport::Udp, true, Held::Ok));
-    all.push(rung(Step::Page { url: "http://page.example/".into(), status: Some(200), changed: false }, Held::Ok));
+    all.push(rung(
+        Step::Page { url: "http://page.example/".into(), status: Some(200), changed: false },
+        Held::Ok,
+    ));
     all.push(rung(Step::ServerName { host: "lineman.example".into(), addresses: vec![ip(OURS)] }, Held::Ok));
     all.push(rung(Step::ServerConnect { address: port(), refused: false }, Held::Ok));
     all.push(rung(Step::ServerTls { error: None, clock_off: None }, Held::Ok));
@@ -105,7 +112,10 @@ fn route(hops: &[&str]) -> Rung {
 impl Ladder {
     /// The same with every rung of `word` ended so.
     fn with(mut self, words: &[&str], outcome: Held) -> Ladder {
-        self.0.iter_mut().filter(|rung| words.contains(&rung.step.word())).for_each(|rung| rung.outcome = outcome);
+        self.0
+            .iter_mut()
+            .filter(|rung| words.contains(&rung.step.word()))
+            .for_each(|rung| rung.outcome = outcome);
         self
     }
 

@@ -45,13 +45,25 @@ impl Story<'_> {
             line.more.iter().for_each(|more| text.push_str(&format!("            {more}\n")));
         }
         if let Some(given) = self.given {
-            list(&mut text, "EVIDENCE", given.verdict.evidence.iter().map(|one| {
-                let at = one.at.map_or(String::new(), |at| format!("{}  ", time(at, &self.dossier.zone)));
-                format!("{at}{}", one.what)
-            }));
-            list(&mut text, "NOT MEASURED", given.verdict.not_measured.iter().map(|missing| {
-                if missing.why.is_empty() { missing.rung.clone() } else { format!("{}: {}", missing.rung, missing.why) }
-            }));
+            list(
+                &mut text,
+                "EVIDENCE",
+                given.verdict.evidence.iter().map(|one| {
+                    let at = one.at.map_or(String::new(), |at| format!("{}  ", time(at, &self.dossier.zone)));
+                    format!("{at}{}", one.what)
+                }),
+            );
+            list(
+                &mut text,
+                "NOT MEASURED",
+                given.verdict.not_measured.iter().map(|missing| {
+                    if missing.why.is_empty() {
+                        missing.rung.clone()
+                    } else {
+                        format!("{}: {}", missing.rung, missing.why)
+                    }
+                }),
+            );
             text.push_str(&format!("\nWHO ACTS\n{}\n", self.acts(given)));
             if given.verdict.who == Who::Provider {
                 text.push_str("\nTEXT TO SEND\n");
@@ -70,7 +82,11 @@ impl Story<'_> {
         let site = dossier.site.as_ref().map_or(String::new(), |site| format!(" at {site}"));
         let ticket = outage.ticket.map_or(String::new(), |ticket| format!(", ticket {ticket}"));
         let ended = match outage.ended_at {
-            Some(at) => format!("to {}, {}", clock_with_zone(at, &dossier.zone), long_span(at.since(outage.started_at))),
+            Some(at) => format!(
+                "to {}, {}",
+                clock_with_zone(at, &dossier.zone),
+                long_span(at.since(outage.started_at))
+            ),
             None => "and lasts".to_owned(),
         };
         let told_by = match outage.source {
@@ -91,7 +107,8 @@ impl Story<'_> {
                 (None, None) => String::new(),
             };
             let state = if given.is_final { "final" } else { "more may come" };
-            let before = if self.verdicts > 1 { format!("; {} before it", self.verdicts - 1) } else { String::new() };
+            let before =
+                if self.verdicts > 1 { format!("; {} before it", self.verdicts - 1) } else { String::new() };
             text.push_str(&format!(
                 "Verdict: {}{more} ({} % sure, {state}, {}{before})\n",
                 verdict.code,
@@ -108,13 +125,21 @@ impl Story<'_> {
         let note = if self.note.is_empty() { String::new() } else { format!(" ({})", self.note) };
         match who {
             Who::Provider if self.contact.is_empty() => {
-                format!("the provider of {site}; say who that is: lineman site edit {site} --provider NAME --circuit NUMBER")
+                format!(
+                    "the provider of {site}; say who that is: lineman site edit {site} --provider NAME --circuit NUMBER"
+                )
             }
             Who::Provider => {
-                let part = |name: &str, text: &str| if text.is_empty() { String::new() } else { format!(", {name}{text}") };
+                let part = |name: &str, text: &str| {
+                    if text.is_empty() { String::new() } else { format!(", {name}{text}") }
+                };
                 format!(
                     "the provider: {}{}{}{}",
-                    if self.contact.provider.is_empty() { "no name is known" } else { &self.contact.provider },
+                    if self.contact.provider.is_empty() {
+                        "no name is known"
+                    } else {
+                        &self.contact.provider
+                    },
                     part("circuit ", &self.contact.circuit),
                     part("", &self.contact.phone),
                     part("", &self.contact.mail)
@@ -133,10 +158,14 @@ impl Story<'_> {
 
     fn lines(&self) -> Vec<Line> {
         let dossier = self.dossier;
-        let mut lines = vec![Line::new(self.outage.started_at, 1, match self.outage.reason.as_str() {
-            "" => "the outage begins".to_owned(),
-            why => format!("the outage begins: {why}"),
-        })];
+        let mut lines = vec![Line::new(
+            self.outage.started_at,
+            1,
+            match self.outage.reason.as_str() {
+                "" => "the outage begins".to_owned(),
+                why => format!("the outage begins: {why}"),
+            },
+        )];
         if let Some(at) = self.outage.ended_at {
             lines.push(Line::new(at, 8, "the outage ends"));
         }
@@ -147,13 +176,27 @@ impl Story<'_> {
             let tries = if told.tries == 1 { "1 try".to_owned() } else { format!("{} tries", told.tries) };
             lines.push(Line::new(told.began_at, 2, format!("its agent is cut off: {}", told.reason)));
             for first in &told.firsts {
-                lines.push(Line::new(first.at, 6, format!("first success of {} {}", first.rung, first.target).trim_end().to_owned()));
+                lines.push(Line::new(
+                    first.at,
+                    6,
+                    format!("first success of {} {}", first.rung, first.target).trim_end().to_owned(),
+                ));
             }
             if let Some(at) = told.ended_at {
-                let boots = if told.boots > 0 { format!(", booted {} times meanwhile", told.boots) } else { String::new() };
-                lines.push(Line::new(at, 7, format!("its agent reaches the server again, after {tries}{boots}")));
+                let boots = if told.boots > 0 {
+                    format!(", booted {} times meanwhile", told.boots)
+                } else {
+                    String::new()
+                };
+                lines.push(Line::new(
+                    at,
+                    7,
+                    format!("its agent reaches the server again, after {tries}{boots}"),
+                ));
                 if let (Some(before), Some(after)) = (told.address_before, told.address_after) {
-                    let same = if before == after { format!("its address is {after}, as before") } else {
+                    let same = if before == after {
+                        format!("its address is {after}, as before")
+                    } else {
                         format!("its address is {after}; it was {before}")
                     };
                     lines.push(Line::new(at, 9, same));
@@ -175,7 +218,9 @@ impl Story<'_> {
         }
         let (Some(first), Some(last)) = (moments.first(), moments.last()) else { return };
         let sum = summed(moments);
-        let loss = if sum.measured == 0 { "loss not measured".to_owned() } else {
+        let loss = if sum.measured == 0 {
+            "loss not measured".to_owned()
+        } else {
             format!("{}.{} % lost to the gateway", sum.loss_permille / 10, sum.loss_permille % 10)
         };
         let rtt = sum.rtt_us.map_or(String::new(), |us| format!(", {}.{} ms", us / 1_000, us % 1_000 / 100));
@@ -301,7 +346,9 @@ fn name(step: &Step) -> String {
             format!("{word} {interface}{speed}")
         }
         Step::Address { interface, family, addresses } => {
-            format!("{word} {interface} {} {}", format!("{family:?}").to_lowercase(), addresses.join(" ")).trim_end().to_owned()
+            format!("{word} {interface} {} {}", format!("{family:?}").to_lowercase(), addresses.join(" "))
+                .trim_end()
+                .to_owned()
         }
         Step::Neighbour { gateway, mac, state: _ } => format!("{word} {gateway} {mac}").trim_end().to_owned(),
         Step::Gateway { gateway } => format!("{word} {gateway}"),
@@ -340,11 +387,8 @@ fn gap(gap: &Gap, zone: &TimeZone, lines: &mut Vec<Line>) {
         (false, false, true) => "its agent ended, and was started anew",
         (false, _, false) => "nobody knows why",
     };
-    let what = format!(
-        "the record has a gap to {} ({}): {how}",
-        time(gap.to, zone),
-        long_span(gap.to.since(from))
-    );
+    let what =
+        format!("the record has a gap to {} ({}): {how}", time(gap.to, zone), long_span(gap.to.since(from)));
     lines.push(Line::new(from, 2, what));
     if let Some(at) = gap.booted_at {
         let times = if gap.boots > 1 { format!(", the last of {} boots", gap.boots) } else { String::new() };

@@ -47,10 +47,16 @@ fn cut_behind_gateway(why: Why) -> Climb {
             },
             Held::Ok,
         ),
-        rung(Step::Neighbour { gateway, mac: "aa:bb:cc:00:00:01".into(), state: "reachable".into() }, Held::Ok),
+        rung(
+            Step::Neighbour { gateway, mac: "aa:bb:cc:00:00:01".into(), state: "reachable".into() },
+            Held::Ok,
+        ),
         rung(Step::Gateway { gateway }, Held::Ok),
         rung(Step::Anchor { address: ip("198.51.100.1"), given: true }, Held::Fail),
-        rung(Step::ServerConnect { address: "203.0.113.10:443".parse().unwrap(), refused: false }, Held::Fail),
+        rung(
+            Step::ServerConnect { address: "203.0.113.10:443".parse().unwrap(), refused: false },
+            Held::Fail,
+        ),
         rung(Step::Route { target, server, transport, hops: vec![hop] }, Held::Fail),
     ];
     Climb { outage: None, why, took: Millis(3_000), rungs }
@@ -86,7 +92,12 @@ impl House {
     }
 
     /// The agent tells all of these, each of which happened at its time.
-    async fn tells(&self, caller: &mut Caller, waiting: u64, all: Vec<(Time, What)>) -> Result<Reply, Refused> {
+    async fn tells(
+        &self,
+        caller: &mut Caller,
+        waiting: u64,
+        all: Vec<(Time, What)>,
+    ) -> Result<Reply, Refused> {
         let mut call = CheckIn { waiting, ..self.empty_call("a") };
         for (at, what) in all {
             caller.seq += 1;
@@ -141,11 +152,18 @@ async fn an_outage_has_a_provisional_verdict_that_is_replaced_when_the_dossier_c
     house.turn(60).await;
     let began = outage.started_at;
     let mut records: Vec<(Time, What)> = (0..3)
-        .map(|n| (began + secs(1 + 20 * n), What::Ladder(cut_behind_gateway(if n == 0 { Why::Failure } else { Why::Again }))))
+        .map(|n| {
+            (
+                began + secs(1 + 20 * n),
+                What::Ladder(cut_behind_gateway(if n == 0 { Why::Failure } else { Why::Again })),
+            )
+        })
         .collect();
-    let told = AgentOutage { began_at: began, ended_at: Some(house.now()), tries: 5, ..AgentOutage::default() };
+    let told =
+        AgentOutage { began_at: began, ended_at: Some(house.now()), tries: 5, ..AgentOutage::default() };
     records.push((house.now(), What::Outage(told)));
     house.tells(&mut agent, 0, records).await.unwrap();
+    house.turn(10).await;
     house.check_in(&mut agent).await;
     house.turn(15).await;
     let given = house.verdict(&outage);
@@ -153,9 +171,19 @@ async fn an_outage_has_a_provisional_verdict_that_is_replaced_when_the_dossier_c
     assert_eq!(given.verdict.who, Who::Provider);
     assert!(given.verdict.sentence.contains("line to north was cut from 15:00 to 15:0"), "{given:#?}");
     assert_eq!(house.codes(&outage)[0], Code::Provisional, "what was said before stays");
-    assert_eq!(house.happened("outage.verdict"), 4, "each of the server's and the agent's outage got two at most");
+    assert_eq!(
+        house.happened("outage.verdict"),
+        3,
+        "two on the outage as it was seen, one on it as it was told"
+    );
     let story = house.story(&outage);
-    for part in ["TIMELINE", "gateway 192.0.2.1", "   1  192.0.2.1", "climbed again (still cut off): as before", "WHO ACTS"] {
+    for part in [
+        "TIMELINE",
+        "gateway 192.0.2.1",
+        "   1  192.0.2.1",
+        "climbed again (still cut off): as before",
+        "WHO ACTS",
+    ] {
         assert!(story.contains(part), "{part} is missing in {story}");
     }
 }
@@ -191,7 +219,8 @@ async fn power_that_was_lost_while_nobody_measured_proves_that_the_device_was_do
     let gap = lost_power(from, from + secs(320));
     house.tells(&mut agent, 0, vec![(from + secs(320), What::Gap(gap))]).await.unwrap();
     let device = agent.device;
-    let proofs = house.app.store.read(move |tx| crate::store::states::proofs(tx, device, (START, Time::MAX))).unwrap();
+    let proofs =
+        house.app.store.read(move |tx| crate::store::states::proofs(tx, device, (START, Time::MAX))).unwrap();
     assert_eq!(proofs.down, [(from, from + secs(300))]);
     assert!(proofs.up.contains(&(from + secs(300), from + secs(320))), "{proofs:?}");
 }
@@ -227,7 +256,9 @@ async fn a_record_that_is_sent_twice_counts_once_and_one_that_is_too_large_is_se
     }
     let device = agent.device;
     let kept = house.app.store.read(move |tx| {
-        tx.one("SELECT count(*) FROM dossier_record WHERE device_id = $1", crate::args![device.0], |row| row.get::<i64>(0))
+        tx.one("SELECT count(*) FROM dossier_record WHERE device_id = $1", crate::args![device.0], |row| {
+            row.get::<i64>(0)
+        })
     });
     assert_eq!(kept.unwrap(), 1);
     let mut large = cut_behind_gateway(Why::Again);
@@ -285,7 +316,8 @@ async fn settings_of_a_site_and_of_a_device_are_taken_to_their_agents() {
         house.app.refresh().unwrap();
         house.call(Credential::Secret(caller.secret), call, None).await.unwrap().config
     };
-    let [of_site, of_device] = [Scope::Site(site.id, site.name), Scope::Device(agent.device, "router".into())];
+    let [of_site, of_device] =
+        [Scope::Site(site.id, site.name), Scope::Device(agent.device, "router".into())];
     let before = [config(&mut agent, None).await.unwrap(), config(&mut other, None).await.unwrap()];
     assert!(before[0].ladder.anchors.is_empty());
     let set = |scope: &Scope, key: &'static str, value: &'static str| {
@@ -299,10 +331,37 @@ async fn settings_of_a_site_and_of_a_device_are_taken_to_their_agents() {
     assert_eq!((after.ladder.anchors.len(), after.record_every), (2, secs(5)), "the device's own wins");
     assert_eq!(config(&mut other, Some(before[1].etag.clone())).await, None, "others are not concerned");
     let (scope, by) = (of_device.clone(), Actor::Person("ana".to_owned()));
-    house.app.store.submit(move |tx| settings::unset_scoped(tx, &scope, "recorder.every", &by)).await.unwrap();
+    house
+        .app
+        .store
+        .submit(move |tx| settings::unset_scoped(tx, &scope, "recorder.every", &by))
+        .await
+        .unwrap();
     let then = config(&mut agent, Some(after.etag)).await.expect("it is another one");
     assert_eq!(then.record_every, secs(10), "the site's holds again");
     let why = set(&of_site, "check_in.every", "5s").await.unwrap_err().to_string();
     assert!(why.contains("is one for all"), "{why}");
     assert_eq!(house.happened("setting.changed"), 6 + 4);
+}
+
+#[tokio::test]
+async fn two_outages_soon_after_one_another_have_each_its_own_records() {
+    let house = House::new().await;
+    let (mut agent, first) = house.dark("router").await;
+    let climb = (first.started_at + secs(1), What::Ladder(cut_behind_gateway(Why::Failure)));
+    house.tells(&mut agent, 0, vec![climb]).await.unwrap();
+    house.turn(10).await;
+    house.check_in(&mut agent).await;
+    house.turn(60).await;
+    let all = house.outages();
+    let second = all.iter().find(|outage| outage.ended_at.is_none()).expect("it is down again");
+    let gap = lost_power(second.started_at - secs(2), house.now() - secs(1));
+    house.tells(&mut agent, 0, vec![(house.now(), What::Gap(gap))]).await.unwrap();
+    let codes = [&first, second].map(|outage| house.verdict(outage).verdict);
+    assert_eq!(
+        codes.each_ref().map(|verdict| verdict.code),
+        [Code::LastMile, Code::DevicePower],
+        "{codes:#?}"
+    );
+    assert_eq!(codes[1].also, None, "the first one's climb is none of the second's: {codes:#?}");
 }

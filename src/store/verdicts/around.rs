@@ -171,9 +171,9 @@ fn others(tx: &Tx, device: DeviceId, (from, to): Interval) -> Result<Others> {
         &format!(
             "SELECT count(*), count(CASE WHEN sites.provider = $4 THEN 1 END) FROM (SELECT DISTINCT s.id, s.provider FROM outage o
              JOIN device d ON d.id = o.device_id JOIN site s ON s.id = d.site_id WHERE o.started_at BETWEEN $1 AND $2
-             AND o.retracted_at IS NULL AND s.id <> $3 AND {top} LIMIT {MAX_SITES}) AS sites"
+             AND (o.ended_at IS NULL OR o.ended_at >= $5) AND o.retracted_at IS NULL AND s.id <> $3 AND {top} LIMIT {MAX_SITES}) AS sites"
         ),
-        args![from - TOGETHER, from + TOGETHER, site, provider.as_str()],
+        args![from - TOGETHER, from + TOGETHER, site, provider.as_str(), from],
         count,
     )?;
     let (fine, provider_fine) = tx.one(

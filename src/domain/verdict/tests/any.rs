@@ -23,8 +23,8 @@ fn span() -> impl Strategy<Value = Millis> {
 fn ladder() -> impl Strategy<Value = Ladder> {
     let odd = (any::<bool>(), any::<bool>(), prop::option::of(0..3_000_u32), 0..7_usize, any::<bool>());
     let loss = prop::option::of(0..2_000_u32);
-    (prop::collection::vec((held(), any::<bool>()), 24), odd, loss, prop::collection::vec(0..5_usize, 0..9)).prop_map(
-        |(outcomes, (refused, changed, largest, wrong, six), loss, hops)| {
+    (prop::collection::vec((held(), any::<bool>()), 24), odd, loss, prop::collection::vec(0..5_usize, 0..9))
+        .prop_map(|(outcomes, (refused, changed, largest, wrong, six), loss, hops)| {
             let mut ladder = good();
             for (rung, (outcome, _)) in ladder.0.iter_mut().zip(&outcomes) {
                 rung.outcome = *outcome;
@@ -39,7 +39,12 @@ fn ladder() -> impl Strategy<Value = Ladder> {
                     Step::Page { changed: it, .. } => *it = changed,
                     Step::PacketSize { largest: it, .. } => *it = largest,
                     Step::ServerTls { error, clock_off } => {
-                        let errors = [TlsError::Expired, TlsError::NotYetValid, TlsError::Untrusted, TlsError::OtherName];
+                        let errors = [
+                            TlsError::Expired,
+                            TlsError::NotYetValid,
+                            TlsError::Untrusted,
+                            TlsError::OtherName,
+                        ];
                         *error = errors.get(wrong).copied();
                         *clock_off = Some(Millis(i64::MIN));
                     }
@@ -54,8 +59,7 @@ fn ladder() -> impl Strategy<Value = Ladder> {
                 outcomes.get(at - 1).is_none_or(|(_, stays)| *stays)
             });
             ladder.route(&hops)
-        },
-    )
+        })
 }
 
 fn why() -> impl Strategy<Value = Why> {
@@ -85,7 +89,8 @@ fn gap() -> impl Strategy<Value = Gap> {
 }
 
 fn moments() -> impl Strategy<Value = Vec<Moment>> {
-    let one = (time(), prop::option::of(any::<u32>()), any::<u64>(), prop::option::of(any::<u32>()), any::<u32>());
+    let one =
+        (time(), prop::option::of(any::<u32>()), any::<u64>(), prop::option::of(any::<u32>()), any::<u32>());
     prop::collection::vec(
         one.prop_map(|(at, loss, errors, used, rtt)| Moment {
             at,
@@ -102,7 +107,8 @@ fn moments() -> impl Strategy<Value = Vec<Moment>> {
 fn dossier() -> impl Strategy<Value = Dossier> {
     let progress = prop::sample::select(vec![Progress::Dark, Progress::Coming, Progress::Whole]);
     let times = (time(), prop::option::of(time()), time());
-    let records = (prop::collection::vec(climb(), 0..5), prop::option::of(climb()), prop::collection::vec(gap(), 0..3));
+    let records =
+        (prop::collection::vec(climb(), 0..5), prop::option::of(climb()), prop::collection::vec(gap(), 0..3));
     (times, progress, records, prop::option::of((time(), prop::option::of(time()), moments()))).prop_map(
         |((from, until, now), progress, (climbs, good_day, gaps), told)| Dossier {
             from,
@@ -124,13 +130,14 @@ fn dossier() -> impl Strategy<Value = Dossier> {
 }
 
 fn cohort() -> impl Strategy<Value = Cohort> {
-    let sibling = (prop::collection::vec((time(), time()), 0..3), prop::collection::vec(gap(), 0..2), any::<bool>())
-        .prop_map(|(dark, gaps, tells)| Sibling {
-            dark,
-            gaps,
-            verdict: tells.then_some((Code::LastMile, 250)),
-            ..sibling("a\nb")
-        });
+    let sibling =
+        (prop::collection::vec((time(), time()), 0..3), prop::collection::vec(gap(), 0..2), any::<bool>())
+            .prop_map(|(dark, gaps, tells)| Sibling {
+                dark,
+                gaps,
+                verdict: tells.then_some((Code::LastMile, 250)),
+                ..sibling("a\nb")
+            });
     let absence = prop::collection::vec(((time(), time()), Just(Absence::Away)), 0..2);
     (prop::collection::vec(sibling, 0..3), absence, any::<u32>(), any::<u32>(), any::<bool>()).prop_map(
         |(siblings, absences, dropped, fine, has_agent)| Cohort {

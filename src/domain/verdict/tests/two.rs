@@ -29,7 +29,8 @@ fn climbs(all: &[(i64, &Ladder)]) -> Dossier {
 #[test]
 fn the_first_fault_is_the_cause_and_the_second_is_named() {
     let (gateway, resolver) = (gateway_down(), resolver_down());
-    let dossier = climbs(&[(0, &gateway), (10, &gateway), (40, &resolver), (160, &resolver), (760, &resolver)]);
+    let dossier =
+        climbs(&[(0, &gateway), (10, &gateway), (40, &resolver), (160, &resolver), (760, &resolver)]);
     let verdict = judge(&dossier, &others_fine());
     assert_eq!((verdict.code, verdict.also), (Code::Gateway, Some(Code::Resolver)), "{verdict:#?}");
     assert!(verdict.confidence < 75, "most climbs show something else: {verdict:#?}");
@@ -53,7 +54,8 @@ fn power_that_is_lost_while_the_line_is_cut_is_the_second_fault() {
     let cut = good().cut_beyond_gateway(&["192.0.2.1"]);
     let dossier = climbs(&[(0, &cut), (10, &cut), (40, &cut)]);
     let from = FROM + minutes(9);
-    let gap = Gap { from: Some(from), to: from + minutes(2), booted_at: Some(from + minutes(1)), ..power_gap() };
+    let gap =
+        Gap { from: Some(from), to: from + minutes(2), booted_at: Some(from + minutes(1)), ..power_gap() };
     let dossier = Dossier { gaps: gapped(gap).gaps, ..dossier };
     let verdict = judge(&dossier, &others_fine());
     assert_eq!((verdict.code, verdict.also), (Code::LastMile, Some(Code::DevicePower)), "{verdict:#?}");
@@ -70,7 +72,8 @@ fn one_climb_and_climbs_that_disagree_are_less_sure() {
 
 #[test]
 fn what_no_climb_measured_is_named_and_did_not_fail() {
-    let blind = good().skip(&["anchor", "page", "packet-size"]).no_server().route(&["192.0.2.1", "100.64.0.1"]);
+    let blind =
+        good().skip(&["anchor", "page", "packet-size"]).no_server().route(&["192.0.2.1", "100.64.0.1"]);
     let verdict = judge(&climbs(&[(0, &blind), (10, &blind)]), &others_fine());
     let words: Vec<&str> = verdict.not_measured.iter().map(|missing| missing.rung.as_str()).collect();
     assert_eq!(words, ["anchor", "page", "server-tls", "server-answer", "packet-size"]);
@@ -79,10 +82,8 @@ fn what_no_climb_measured_is_named_and_did_not_fail() {
 
 #[test]
 fn the_sentence_is_told_on_the_clocks_of_the_site() {
-    let twin = Cohort {
-        siblings: vec![Sibling { gaps: vec![power_gap()], ..sibling("ap") }],
-        ..others_fine()
-    };
+    let twin =
+        Cohort { siblings: vec![Sibling { gaps: vec![power_gap()], ..sibling("ap") }], ..others_fine() };
     let verdict = judge(&gapped(power_gap()), &twin);
     assert_eq!(
         verdict.sentence,
@@ -131,7 +132,8 @@ fn what_came_back_last_is_told() {
         at: UNTIL - Millis::from_secs(secs),
     };
     let firsts = vec![first("link", "", 99), first("gateway", "192.0.2.1", 9), first("server-answer", "", 0)];
-    let dossier = Dossier { told: dossier.told.clone().map(|told| AgentOutage { firsts, ..told }), ..dossier };
+    let dossier =
+        Dossier { told: dossier.told.clone().map(|told| AgentOutage { firsts, ..told }), ..dossier };
     let verdict = judge(&dossier, &others_fine());
     let last = verdict.evidence.iter().any(|one| one.what.contains("gateway 192.0.2.1 came back last"));
     assert!(last, "{verdict:#?}");
