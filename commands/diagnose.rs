@@ -1,9 +1,12 @@
 //! `lineman agent diagnose`: where the fault is, seen from here and now, also without any server.
 
 use std::net::IpAddr;
+use std::path::Path;
 
+use ::agent::home::SPOOL_FILE;
 use ::agent::ladder::{self, Server};
 use ::agent::report::{Climb, Held, Hop, Plan, Rung, Step, Why};
+use ::agent::spool::Glance;
 use clap::Args;
 use schedules::Millis;
 
@@ -47,8 +50,8 @@ impl DiagnoseOptions {
     /// Does it.
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
         let server = match &self.server {
-            Some(url) => Some(Server::at(url).map_err(|e| Failure::usage(e.to_string()))?),
-            None => ::agent::home::joined(&context.data),
+            Some(url) => Some(server_at(url)?),
+            None => joined(&context.data),
         };
         let plan = Plan {
             anchors: self.anchor,
@@ -59,7 +62,13 @@ impl DiagnoseOptions {
             timeout: self.timeout,
             ..Plan::default()
         };
-        let climb = ladder::up(&plan, server.as_ref(), Why::Asked);
+        let runtime = ::agent::runtime().map_err(|e| Failure::failed(format!("climb the ladder: {e}")))?;
+        let climb = runtime.block_on(async {
+            match &server {
+                Some(server) => ladder::climb(&plan, server, Why::Asked).await,
+                None => ladder::climb_without_server(&plan, Why::Asked).await,
+            }
+        });
         let failed = climb.rungs.iter().filter(|rung| rung.outcome == Held::Fail).count();
         let failure = (failed > 0).then(|| {
             let what = if failed == 1 {
@@ -72,6 +81,27 @@ impl DiagnoseOptions {
         let json = serde_json::to_value(&climb).map_err(|e| Failure::failed(format!("write JSON: {e}")))?;
         Ok(Output::Document { people: text(&climb), json, failure })
     }
+}
+
+/// The server at a URL.
+fn server_at(url: &str) -> Result<Server, Failure> {
+    let bad = || Failure::usage(format!("'{url}' is not a server's URL: write it as https://HOST:PORT"));
+    let uri: http::Uri = url.parse().map_err(|_| bad())?;
+    let (tls, usual) = match uri.scheme_str() {
+        Some("https") => (true, 443),
+        Some("http") => (false, 80),
+        _ => return Err(bad()),
+    };
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(bad)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(Server { host, port: uri.port_u16().unwrap_or(usual), tls, pin: None, address: None })
+}
+
+/// The server that the agent of this folder has joined, where it has.
+fn joined(folder: &Path) -> Option<Server> {
+    let identity = Glance::at(&folder.join(SPOOL_FILE)).ok()?.identity?;
+    let server = server_at(&identity.server).ok()?;
+    Some(Server { pin: identity.pin, ..server })
 }
 
 /// The climb as a person reads it.

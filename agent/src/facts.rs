@@ -2,7 +2,7 @@
 //! own calls, a few hundred microseconds for all of it, and no file system that may hang is asked.
 
 mod change;
-pub(crate) mod way;
+mod way;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -114,7 +114,7 @@ pub fn host_name() -> String {
 }
 
 /// The first line of a small file, trimmed.
-fn line_of(path: &str) -> String {
+pub(crate) fn line_of(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default().lines().next().unwrap_or_default().trim().to_owned()
 }
 
@@ -137,7 +137,7 @@ fn address_towards(server: SocketAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|address| address.ip())
 }
 
-fn interfaces() -> Vec<Interface> {
+pub(crate) fn interfaces() -> Vec<Interface> {
     let mut found: BTreeMap<String, Interface> = BTreeMap::new();
     let Ok(addresses) = getifaddrs() else { return Vec::new() };
     for entry in addresses {
@@ -206,7 +206,7 @@ fn gateways() -> Vec<IpAddr> {
     all
 }
 
-fn resolvers(text: &[u8]) -> Vec<IpAddr> {
+pub(crate) fn resolvers(text: &[u8]) -> Vec<IpAddr> {
     let Ok(config) = resolv_conf::Config::parse(text) else { return Vec::new() };
     config.nameservers.iter().map(|server| IpAddr::from(server.clone())).take(MOST).collect()
 }

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use schedules::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::ladder::Server;
 use crate::spool::{Glance, SpoolError};
 
 pub(crate) use live::Live;
@@ -122,14 +121,6 @@ impl Lock {
     }
 }
 
-/// The server that the agent of `dir` has joined, where it has.
-#[must_use]
-pub fn joined(dir: &Path) -> Option<Server> {
-    let identity = Glance::at(&dir.join(SPOOL_FILE)).ok()?.identity?;
-    let server = Server::at(&identity.server).ok()?;
-    Some(Server { pin: identity.pin, ..server })
-}
-
 /// How an agent stands, as `lineman agent status` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -211,5 +202,6 @@ pub fn leave(dir: &Path) -> Result<(String, String), HomeError> {
             _ => {}
         }
     }
+    drop(std::fs::remove_file(dir.join(live::SOCKET_FILE)));
     Ok((status.server, status.device))
 }

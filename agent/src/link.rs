@@ -222,7 +222,7 @@ pub fn address(url: &str) -> Option<SocketAddr> {
     host_and_port(url)?.to_socket_addrs().ok()?.next()
 }
 
-pub(crate) fn host_and_port(url: &str) -> Option<(String, u16)> {
+fn host_and_port(url: &str) -> Option<(String, u16)> {
     let uri: Uri = url.parse().ok()?;
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
     Some((uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned(), port))

@@ -251,7 +251,7 @@ pub enum Outcome {
 /// Something of the network changed at the device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// `link`, `address`, `gateway`, `resolver` or `host-name`.
+    /// `link`, `address`, `gateway`, `resolver`, `host-name` or `clock`.
     pub subject: String,
     /// Which one: an interface's name, say.
     #[serde(default)]

@@ -162,7 +162,7 @@ enum Event {
     Probed(Result<(i64, u64, Measured), JoinError>),
     Found(Option<SocketAddr>),
     Line(Result<Moment, JoinError>),
-    Climbed(Result<Climb, JoinError>),
+    Climbed(Result<Option<Climb>, JoinError>),
     Noticed(std::io::Result<()>),
     Wanted,
     Due,
@@ -188,7 +188,7 @@ struct Agent<L> {
     watch: Option<Watch>,
     /// The line that waits for the gateway's answer.
     line: Option<JoinHandle<Moment>>,
-    climb: Option<JoinHandle<Climb>>,
+    climb: Option<JoinHandle<Option<Climb>>>,
     outage: Outage,
     /// The address on the way to the server when it last answered.
     good_address: Option<IpAddr>,
@@ -295,7 +295,7 @@ impl<L: Link> Agent<L> {
                 }
                 Do::Look => look = true,
                 Do::Moment => line = true,
-                Do::Climb(why) => self.begin_climb(why),
+                Do::Climb(why) => self.begin_climb(why, now),
                 Do::CheckIn => call = true,
             }
         }

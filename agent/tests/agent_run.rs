@@ -107,7 +107,7 @@ fn config(tasks: Vec<Task>) -> Config {
         retry_max: Millis::from_secs(60),
         keep_for: Millis::from_secs(86_400),
         keep_bytes: 1 << 24,
-        ladder: agent::report::Plan::default(),
+        ladder: Plan::default(),
         record_every: Millis::ZERO,
         tasks,
     }

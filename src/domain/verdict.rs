@@ -222,6 +222,7 @@ pub fn judge(dossier: &Dossier, cohort: &Cohort) -> Verdict {
     let missing = climbs::missing(dossier);
     match chosen {
         Some((finding, also)) => told(dossier, cohort, finding, also, missing),
+        None if dossier.progress == Progress::Dark => cohort::provisional(dossier, cohort),
         None => nothing_fits(dossier, cohort, missing),
     }
 }

@@ -69,7 +69,7 @@ mod tests {
     fn who_went_away_again_is_not_counted() {
         let returning = Returning::default();
         for n in 0..1_000 {
-            returning.pace(&who(n), Millis(1_000), Millis::ZERO);
+            let _ = returning.pace(&who(n), Millis(1_000), Millis::ZERO);
         }
         assert_eq!(returning.pace(&who(0), Millis(1_000) + FORGOTTEN, Millis::ZERO), Millis(100));
     }
@@ -78,7 +78,7 @@ mod tests {
     fn what_is_kept_of_them_has_a_limit() {
         let returning = Returning::default();
         for n in 0..12_000 {
-            returning.pace(&who(n), Millis(1_000), Millis::ZERO);
+            let _ = returning.pace(&who(n), Millis(1_000), Millis::ZERO);
         }
         assert_eq!(returning.0.lock().unwrap().len(), MOST);
     }

@@ -72,7 +72,7 @@ impl Eyes {
     /// Whether one of these parents was not asked for yet; now all of them are.
     pub fn asks(&self, parents: &[DeviceId]) -> bool {
         let mut asked = self.asked.borrow_mut();
-        parents.iter().fold(false, |new, parent| asked.insert(*parent) || new)
+        parents.iter().filter(|parent| asked.insert(**parent)).count() > 0
     }
 
     /// Has others tried, so that the server knows whether it can see.

@@ -17,6 +17,8 @@ use crate::world::{World, rows};
 const PATIENCE: Duration = Duration::from_secs(75);
 /// How long nothing more may come before the last word is taken for it.
 const QUIET: Duration = Duration::from_secs(8);
+/// How long after the server an agent notices, if it does.
+const FALLING_ASLEEP: Duration = Duration::from_secs(35);
 /// How often lineman is asked.
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -98,7 +100,10 @@ impl Trial {
             }
             let status = spot.world.agent_status(&spot.device)?;
             let is_running = status["pid"].is_number();
-            if status["state"] == "cut-off" || (!is_running && !said.is_empty()) {
+            let seen = self.dark.as_ref().map(|said| began.elapsed() - said.after);
+            // Who sleeps does not know that it is cut off.
+            let asleep = seen.is_some_and(|seen| seen > FALLING_ASLEEP);
+            if status["state"] == "cut-off" || asleep || (!is_running && seen.is_some()) {
                 return Ok(());
             }
             sleep(EVERY);

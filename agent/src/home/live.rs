@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::Status;
 
 /// The socket's name in the data directory.
-const SOCKET_FILE: &str = "agent.sock";
+pub(super) const SOCKET_FILE: &str = "agent.sock";
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long to wait where no connection can be taken.

@@ -1,32 +1,42 @@
-//! The ladder of evidence: which step towards the server holds, and which does not, cheapest first.
+//! The ladder of evidence: which step towards the server holds, and which does not.
 //!
-//! Nothing is asked but this machine's own network (its gateway, its resolvers, what answers on the way to the server), the
-//! server, and what a person gave. What cannot be tried is `not measured`, never `fail`.
+//! The cheapest rung first, each one `ok`, `fail` or `not measured`; those that do not depend on each other are tried at
+//! the same time. Nothing is asked that a person did not name, or that does not lie on this machine's own way to its
+//! server: its gateway, its resolvers, the hops, the server.
 
+mod anchors;
 mod echo;
-mod names;
-mod near;
+mod gateway;
+mod ground;
+mod http;
+mod knock;
+mod notes;
+mod page;
+mod resolver;
 mod route;
 mod server;
+mod size;
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use schedules::Millis;
 
-use crate::link::UrlError;
-use crate::report::{Climb, Family, Held, Plan, Rung, Step, Transport, Why};
+use self::ground::Ground;
+use self::notes::Notes;
+use self::resolver::{Asked, Question};
+use self::route::Towards;
+use crate::probe::resolve::{Resolver, literal};
+use crate::probe::target::Place;
+use crate::report::{Climb, Family, Plan, Step, Why};
 
-/// The stack of the threads that climb, in bytes: most only wait.
-const STACK: usize = 256 * 1024;
-/// The most addresses of the server, and hops beyond the gateway, that are tried.
-const MOST: usize = 2;
-/// The longest reason, in bytes.
-const MAX_REASON: usize = 400;
-/// How many echoes an anchor is sent.
-const ANCHOR_ECHOES: u16 = 3;
-/// What anchors are asked for where they do not answer pings.
-const ANCHOR_PORTS: [u16; 3] = [443, 80, 53];
+/// The shortest and the longest wait for one answer.
+const TIMEOUTS: (Millis, Millis) = (Millis(50), Millis::from_secs(10));
+/// A climb ends after this many such waits, whatever happens.
+const WORST: u32 = 40;
+/// Why the way out is not looked at where it does not lead to the server.
+const HOME: &str = "the server is on this machine";
 
 /// Where the ladder leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,366 +53,246 @@ pub struct Server {
     pub address: Option<IpAddr>,
 }
 
-impl Server {
-    /// The server at this URL.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn at(url: &str) -> Result<Server, UrlError> {
-        let bad = || UrlError::Bad(url.to_owned());
-        let tls = url.starts_with("https://");
-        if !tls && !url.starts_with("http://") {
-            return Err(bad());
-        }
-        let (host, port) =
-            crate::link::host_and_port(url).filter(|(host, _)| !host.is_empty()).ok_or_else(bad)?;
-        Ok(Server { host, port, tls, pin: None, address: None })
-    }
-}
-
-/// Climbs the ladder: some seconds, half a minute at the worst. A climb that is dropped ends by itself, unheard.
+/// Climbs the ladder. `outage` of what is found is for the caller to fill in. Takes two to ten seconds, and twenty to
+/// thirty where nothing answers; a climb that is dropped leaves nothing behind but names that are being resolved.
 pub async fn climb(plan: &Plan, server: &Server, why: Why) -> Climb {
-    let (plan, server) = (plan.clone(), server.clone());
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let climbing = std::thread::Builder::new()
-        .name("ladder".to_owned())
-        .stack_size(STACK)
-        .spawn(move || drop(tell.send(up(&plan, Some(&server), why))));
-    let nothing = || Climb { outage: None, why, took: Millis::ZERO, rungs: Vec::new() };
-    match climbing {
-        Ok(_) => told.await.unwrap_or_else(|_| nothing()),
-        Err(error) => {
-            tracing::warn!(%error, "the ladder cannot be climbed: no thread");
-            nothing()
+    climb_knowing(plan, server, &[], why).await
+}
+
+/// The same, where the hops beyond the gateway are known from a climb on a good day ([`hops_beyond_gateway`]): without
+/// anchors they are asked even while the way to them shows none.
+pub async fn climb_knowing(plan: &Plan, server: &Server, hops: &[IpAddr], why: Why) -> Climb {
+    Ladder::new(plan, Some(server), hops).climb(why).await
+}
+
+/// Climbs what does not need a server.
+pub async fn climb_without_server(plan: &Plan, why: Why) -> Climb {
+    Ladder::new(plan, None, &[]).climb(why).await
+}
+
+/// The hops that stood for anchors in a climb: to be remembered for a bad day.
+#[must_use]
+pub fn hops_beyond_gateway(climb: &Climb) -> Vec<IpAddr> {
+    let routes = climb.rungs.iter().filter_map(|rung| match &rung.step {
+        Step::Route { server: true, hops, .. } => Some(hops),
+        _ => None,
+    });
+    let mut all: Vec<IpAddr> = Vec::new();
+    for (address, _) in routes.flat_map(|hops| anchors::beyond_gateway(hops)) {
+        if !all.contains(&address) {
+            all.push(address);
         }
     }
+    all
 }
 
-/// Climbs it here and now, also without a server. Blocks.
-#[must_use]
-pub fn up(plan: &Plan, server: Option<&Server>, why: Why) -> Climb {
-    let began = Instant::now();
-    let mut climber = Climber {
-        plan,
-        server,
-        began,
-        timeout: plan.timeout.clamp(Millis(50), Millis::from_secs(30)).duration(),
-        rungs: Vec::new(),
-    };
-    climber.climb();
-    Climb { outage: None, why, took: Millis::from(began.elapsed()), rungs: climber.rungs }
-}
-
-struct Climber<'a> {
+/// What one climb has to know.
+struct Ladder<'a> {
     plan: &'a Plan,
     server: Option<&'a Server>,
-    began: Instant,
+    /// Hops beyond the gateway, known from before.
+    known: &'a [IpAddr],
     timeout: Duration,
-    rungs: Vec<Rung>,
+    ground: Ground,
+    notes: Notes,
+    resolver: Resolver,
 }
 
-/// A rung before it is dated.
-struct Found {
-    step: Step,
-    outcome: Held,
-    reason: String,
-    rtt_us: Option<u32>,
-    loss_permille: Option<u32>,
-    at: Instant,
+/// Where the server is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Where {
+    /// On this machine: nothing of the way out leads to it.
+    Here,
+    /// Elsewhere, or there is none.
+    Beyond,
 }
 
-impl Found {
-    fn ok(step: Step) -> Found {
-        Found {
-            step,
-            outcome: Held::Ok,
-            reason: String::new(),
-            rtt_us: None,
-            loss_permille: None,
-            at: Instant::now(),
+impl<'a> Ladder<'a> {
+    fn new(plan: &'a Plan, server: Option<&'a Server>, known: &'a [IpAddr]) -> Ladder<'a> {
+        Ladder {
+            plan,
+            server,
+            known,
+            timeout: plan.timeout.clamp(TIMEOUTS.0, TIMEOUTS.1).duration(),
+            ground: Ground::read(),
+            notes: Notes::new(),
+            resolver: Resolver::default(),
         }
     }
 
-    fn fail(step: Step, reason: impl Into<String>) -> Found {
-        Found { outcome: Held::Fail, reason: reason.into(), ..Found::ok(step) }
+    async fn climb(self, why: Why) -> Climb {
+        drop(tokio::time::timeout(self.timeout * WORST, self.all_rungs()).await);
+        Climb { outage: None, why, took: self.notes.took(), rungs: self.notes.rungs() }
     }
 
-    fn not_measured(step: Step, reason: impl Into<String>) -> Found {
-        Found { outcome: Held::NotMeasured, reason: reason.into(), ..Found::ok(step) }
-    }
-
-    fn took(self, since: Instant) -> Found {
-        let rtt = self.at.saturating_duration_since(since).as_micros();
-        Found { rtt_us: Some(u32::try_from(rtt).unwrap_or(u32::MAX)), ..self }
-    }
-}
-
-impl Climber<'_> {
-    fn push(&mut self, found: Found) {
-        let Found { step, outcome, mut reason, rtt_us, loss_permille, at } = found;
-        if reason.len() > MAX_REASON {
-            reason = reason.chars().take(MAX_REASON / 4).collect();
-        }
-        let after = Millis::from(at.saturating_duration_since(self.began));
-        self.rungs.push(Rung { step, outcome, reason, after, rtt_us, loss_permille });
-    }
-
-    fn climb(&mut self) {
-        let here = self.server_is_here();
-        let near = if here { near::Near::default() } else { near::look() };
-        if here {
-            let step = Step::Link { interface: "lo".to_owned(), speed_mbit: None };
-            let why = "the server is on this machine: nothing lies between";
-            self.push(Found::not_measured(step, why));
-        } else {
-            for found in near::rungs(&near, self.timeout) {
-                self.push(found);
+    async fn all_rungs(&self) {
+        let (notes, timeout) = (&self.notes, self.timeout);
+        let mut resolving = std::pin::pin!(async {
+            match self.server {
+                Some(server) => server::resolve(&self.resolver, server, notes, timeout).await,
+                None => Vec::new(),
             }
-        }
-        // What does not wait for each other is asked at the same time.
-        let (plan, server, timeout) = (self.plan, self.server, self.timeout);
-        let (anchors, resolvers, page, served) = std::thread::scope(|scope| {
-            let anchors =
-                scope.spawn(|| plan.anchors.iter().map(|a| anchor(*a, true, &near, timeout)).collect());
-            let resolvers =
-                scope.spawn(|| if here { Vec::new() } else { names::rungs(plan, server, timeout) });
-            let page = scope.spawn(|| server::page(plan, timeout));
-            let served =
-                scope.spawn(|| server.map_or_else(Vec::new, |server| server::rungs(server, timeout)));
-            let all: Vec<Found> = anchors.join().unwrap_or_default();
-            let page = page.join().unwrap_or_default();
-            (all, resolvers.join().unwrap_or_default(), page, served.join().unwrap_or_default())
         });
-        let targets = targets(server, &served);
-        let routes = if here { Vec::new() } else { self.routes(&targets) };
-        for found in anchors {
-            self.push(found);
-        }
-        if plan.anchors.is_empty() && !here {
-            for found in self.next_hops(&near, &routes) {
-                self.push(found);
+        // Whether the server is on this machine decides what else may be asked.
+        let early = tokio::time::timeout(timeout, &mut resolving).await.ok();
+        let place = self.place(early.as_deref().unwrap_or_default());
+        self.note_ground(place);
+        let near = async {
+            if place == Where::Beyond {
+                gateway::note(&self.ground, notes, timeout).await;
             }
-        }
-        for found in resolvers.into_iter().chain(page).chain(served).chain(routes) {
-            self.push(found);
-        }
-        if !here {
-            for found in self.packet_sizes(&near, &targets) {
-                self.push(found);
-            }
-        }
-    }
-
-    fn server_is_here(&self) -> bool {
-        let Some(server) = self.server else { return false };
-        let literal = server.host.parse::<IpAddr>().ok();
-        literal.or(server.address).is_some_and(|address| address.is_loopback()) || server.host == "localhost"
-    }
-
-    /// The routes to the server and to one anchor of each family.
-    fn routes(&self, targets: &[SocketAddr]) -> Vec<Found> {
-        let anchors =
-            [true, false].into_iter().filter_map(|v4| self.plan.anchors.iter().find(|a| a.is_ipv4() == v4));
-        let all: Vec<(SocketAddr, bool)> = targets
-            .iter()
-            .map(|target| (*target, true))
-            .chain(anchors.map(|anchor| ((*anchor, ANCHOR_PORTS[0]).into(), false)))
-            .collect();
-        let (hops, timeout) = (self.plan.hops.clamp(1, 64), self.timeout);
-        std::thread::scope(|scope| {
-            let walks: Vec<_> = all
-                .iter()
-                .map(|(to, server)| scope.spawn(move || walk(*to, *server, hops, timeout)))
-                .collect();
-            walks.into_iter().flat_map(|walk| walk.join().unwrap_or_default()).collect()
-        })
-    }
-
-    /// Without anchors: whoever answers beyond the gateway on the way to the server.
-    fn next_hops(&self, near: &near::Near, routes: &[Found]) -> Vec<Found> {
-        let gateways: Vec<IpAddr> = near.gateways().collect();
-        let mut hops: Vec<IpAddr> = Vec::new();
-        for found in routes {
-            if let Step::Route { hops: walked, server: true, .. } = &found.step {
-                let beyond =
-                    walked.iter().filter(|hop| hop.ttl > 1 && !hop.last).filter_map(|hop| hop.address);
-                hops.extend(beyond.filter(|address| !gateways.contains(address)).take(MOST));
-            }
-        }
-        hops.sort_unstable();
-        hops.dedup();
-        if hops.is_empty() {
-            let target = self.server.and_then(|server| server.host.parse().ok().or(server.address));
-            let address = target.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-            let step = Step::Anchor { address, given: false };
-            return vec![Found::not_measured(step, "none was given, and nobody beyond the gateway answers")];
-        }
-        hops.into_iter().take(2 * MOST).map(|address| anchor(address, false, near, self.timeout)).collect()
-    }
-
-    fn packet_sizes(&self, near: &near::Near, targets: &[SocketAddr]) -> Vec<Found> {
-        let timeout = self.timeout;
-        let mut all = Vec::new();
-        for family in [Family::Ipv4, Family::Ipv6] {
-            let of = |address: &IpAddr| family_of(*address) == family;
-            let server = targets.iter().map(SocketAddr::ip).find(of);
-            let anchor = self.plan.anchors.iter().copied().find(of);
-            let Some(target) = server.or(anchor) else { continue };
-            let mtu = near.mtu(family);
-            all.push(packet_size(target, mtu, timeout).unwrap_or_else(|| {
-                // The server does not answer pings; somebody else on the way may.
-                anchor.and_then(|anchor| packet_size(anchor, mtu, timeout)).unwrap_or_else(|| {
-                    let step = Step::PacketSize { target, largest: None, mtu, told: false };
-                    Found::not_measured(step, "nobody there answers pings")
-                })
-            }));
-        }
-        all
-    }
-}
-
-/// None where the target does not even answer a small one.
-fn packet_size(target: IpAddr, mtu: u32, timeout: Duration) -> Option<Found> {
-    let small = echo::ping(target, 2, timeout).ok()?;
-    if small.answered == 0 {
-        return None;
-    }
-    let size = route::packet_size(target, mtu, timeout).ok()?;
-    let step = Step::PacketSize { target, largest: size.largest, mtu, told: size.told };
-    Some(match size.largest {
-        Some(largest) if largest >= mtu || size.told => Found::ok(step),
-        Some(largest) => Found::fail(
-            step,
-            format!("nothing larger than {largest} bytes comes through, and nobody says so"),
-        ),
-        None => Found::fail(step, "only the smallest packets come through"),
-    })
-}
-
-/// The addresses of the server that are walked to and measured: the ones that its rungs tried.
-fn targets(server: Option<&Server>, served: &[Found]) -> Vec<SocketAddr> {
-    let mut all: Vec<SocketAddr> = served
-        .iter()
-        .filter_map(
-            |found| if let Step::ServerConnect { address, .. } = &found.step { Some(*address) } else { None },
-        )
-        .collect();
-    if all.is_empty()
-        && let Some(server) = server
-    {
-        let known = server.host.parse::<IpAddr>().ok().or(server.address);
-        all.extend(known.map(|address| SocketAddr::new(address, server.port)));
-    }
-    all
-}
-
-fn walk(target: SocketAddr, server: bool, hops: u8, timeout: Duration) -> Vec<Found> {
-    let mut all = Vec::new();
-    for transport in [Transport::Icmp, Transport::Tcp] {
-        let step = |hops| Step::Route { target: target.ip(), server, transport, hops };
-        let walked = match transport {
-            Transport::Tcp => route::tcp(target, hops, timeout),
-            Transport::Icmp | Transport::Udp => route::icmp(target.ip(), hops, timeout),
         };
-        match walked {
-            Ok(route::Walked { hops, reached: true }) => {
-                all.push(Found::ok(step(hops)));
-                break;
-            }
-            Ok(route::Walked { hops, .. }) => {
-                let last = hops.iter().rev().find_map(|hop| hop.address);
-                let end = last.map_or("nobody answers".to_owned(), |last| format!("it ends behind {last}"));
-                all.push(Found::fail(step(hops), end));
-            }
-            Err(e) => all.push(Found::not_measured(step(Vec::new()), plain(&e))),
-        }
-    }
-    all
-}
-
-fn anchor(address: IpAddr, given: bool, near: &near::Near, timeout: Duration) -> Found {
-    let step = Step::Anchor { address, given };
-    if !near.has(family_of(address)) {
-        return Found::not_measured(
-            step,
-            format!("this machine has no {} address", family_name(family_of(address))),
-        );
-    }
-    let pinged = echo::ping(address, ANCHOR_ECHOES, timeout);
-    if let Ok(pinged) = &pinged
-        && pinged.answered > 0
-    {
-        return Found {
-            rtt_us: pinged.rtt_us,
-            loss_permille: Some(pinged.loss_permille()),
-            ..Found::ok(step)
+        let upwards = async {
+            let addresses = match early {
+                Some(addresses) => addresses,
+                None => resolving.await,
+            };
+            tokio::join!(self.server_itself(&addresses), self.way_there(&addresses, place));
         };
+        tokio::join!(near, self.given_anchors(), self.resolvers(place), self.page(), upwards);
     }
-    let began = Instant::now();
-    for port in ANCHOR_PORTS {
-        match std::net::TcpStream::connect_timeout(&(address, port).into(), timeout) {
-            Ok(_) => return Found::ok(step).took(began),
-            // Whoever refuses is there.
-            Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
-                return Found::ok(step).took(began);
+
+    fn place(&self, addresses: &[IpAddr]) -> Where {
+        let Some(server) = self.server else { return Where::Beyond };
+        let is_named_so = server.host == "localhost" || server.host.ends_with(".localhost");
+        let own = |address: &IpAddr| self.ground.is_own(*address);
+        let is_here = is_named_so || addresses.iter().chain(&server.address).any(own);
+        if is_here { Where::Here } else { Where::Beyond }
+    }
+
+    fn note_ground(&self, place: Where) {
+        match place {
+            Where::Beyond => {
+                self.ground.note_links(&self.notes);
+                self.ground.note_addresses(&self.notes);
             }
-            Err(_) => {}
+            Where::Here => {
+                let interface = String::new;
+                self.notes.not_measured(Step::Link { interface: interface(), speed_mbit: None }, HOME);
+                for family in ground::FAMILIES {
+                    let step = Step::Address { interface: interface(), family, addresses: Vec::new() };
+                    self.notes.not_measured(step, HOME);
+                }
+                gateway::note_untried(&self.notes, Ipv4Addr::UNSPECIFIED.into(), HOME);
+            }
         }
     }
-    match pinged {
-        Ok(pinged) => {
-            let loss = Some(pinged.loss_permille());
-            Found { loss_permille: loss, ..Found::fail(step, "it answers neither pings nor connections") }
+
+    async fn given_anchors(&self) {
+        let anchors = self.plan.anchors.iter().take(anchors::MOST);
+        let asks = anchors.map(|&anchor| anchors::note(&self.ground, anchor, &self.notes, self.timeout));
+        join_all(asks).await;
+    }
+
+    async fn resolvers(&self, place: Where) {
+        let mut asked: Vec<Asked> = Vec::new();
+        let configured = self.ground.resolvers.iter().take(resolver::MOST);
+        for &resolver in configured.filter(|_| place == Where::Beyond) {
+            if asked.iter().all(|known| known.resolver != resolver) {
+                asked.push(Asked { resolver, configured: true });
+            }
         }
-        Err(e) => Found::fail(step, plain(&e)),
+        let other = self.plan.resolver.filter(|other| asked.iter().all(|known| known.resolver != *other));
+        asked.extend(other.map(|resolver| Asked { resolver, configured: false }));
+        if asked.iter().all(|known| !known.configured) {
+            let why = match place {
+                Where::Here => HOME,
+                Where::Beyond => "no resolver is configured (/etc/resolv.conf)",
+            };
+            self.notes.not_measured(nobody_asked(), why);
+        }
+        let questions = self.questions(place);
+        let all = asked.iter().flat_map(|&asked| questions.iter().map(move |question| (asked, question)));
+        let asks = all.map(|(asked, question)| {
+            resolver::note(&self.ground, asked, question, &self.notes, self.timeout)
+        });
+        join_all(asks).await;
+    }
+
+    fn questions(&self, place: Where) -> Vec<Question> {
+        let page = || Place::parse(&self.plan.page).ok().map(|place| place.host);
+        let other = Some(self.plan.name.clone()).filter(|name| !name.is_empty()).or_else(page);
+        let other = other.filter(|name| literal(name).is_none()).unwrap_or_else(|| ".".to_owned());
+        let ours = self.server.map(|server| server.host.clone());
+        let ours = ours.filter(|host| literal(host).is_none() && place == Where::Beyond);
+        let other = Question { name: other, ours: false };
+        [Some(other), ours.map(|name| Question { name, ours: true })].into_iter().flatten().collect()
+    }
+
+    async fn page(&self) {
+        let blocked = [Family::Ipv4, Family::Ipv6].map(|family| self.ground.blocked(family));
+        // Either family will do.
+        let blocked = match (self.ground.ways.len(), blocked) {
+            (2, [Some(why), Some(_)]) | (1, [Some(why), None] | [None, Some(why)]) => Some(why),
+            _ => None,
+        };
+        page::note(&self.resolver, self.plan, blocked, &self.notes, self.timeout).await;
+    }
+
+    async fn server_itself(&self, addresses: &[IpAddr]) {
+        if let Some(server) = self.server {
+            server::note(server, addresses, &self.notes, self.timeout).await;
+        }
+    }
+
+    /// Routes, the hops that stand for anchors, and the largest packet.
+    async fn way_there(&self, addresses: &[IpAddr], place: Where) {
+        if place == Where::Here {
+            return self.no_way_there();
+        }
+        let (ground, notes, most, timeout) = (&self.ground, &self.notes, self.plan.hops, self.timeout);
+        let of_family = |v4: bool| addresses.iter().copied().find(|address| address.is_ipv4() == v4);
+        let port = self.server.map_or(0, |server| server.port);
+        let targets: Vec<IpAddr> = [of_family(true), of_family(false)].into_iter().flatten().collect();
+        let to_server = targets.iter().map(|&target| {
+            route::note(ground, Towards::Server(SocketAddr::new(target, port)), most, notes, timeout)
+        });
+        let to_anchor = self.plan.anchors.first();
+        let to_anchor =
+            to_anchor.map(|&anchor| route::note(ground, Towards::Anchor(anchor), most, notes, timeout));
+        let (routes, _) = tokio::join!(join_all(to_server), join_all(to_anchor));
+        let hops = async {
+            if self.plan.anchors.is_empty() && self.server.is_some() {
+                let shown = routes.into_iter().max_by_key(|hops| anchors::beyond_gateway(hops).len());
+                anchors::note_hops(&shown.unwrap_or_default(), self.known, notes, timeout).await;
+            }
+        };
+        let anchors_of = |target: IpAddr| {
+            let same = self.plan.anchors.iter().filter(move |anchor| anchor.is_ipv4() == target.is_ipv4());
+            same.take(2).copied()
+        };
+        let towards: Vec<Vec<IpAddr>> = if targets.is_empty() {
+            self.plan.anchors.first().map(|&anchor| anchors_of(anchor).collect()).into_iter().collect()
+        } else {
+            targets.iter().map(|&target| [target].into_iter().chain(anchors_of(target)).collect()).collect()
+        };
+        let sizes = towards.iter().map(|towards| size::note(ground, towards, notes, timeout));
+        tokio::join!(hops, join_all(sizes));
+    }
+
+    fn no_way_there(&self) {
+        let target = Ipv4Addr::UNSPECIFIED.into();
+        if self.plan.anchors.is_empty() {
+            self.notes.not_measured(Step::Anchor { address: target, given: false }, HOME);
+        }
+        let transport = crate::report::Transport::Icmp;
+        self.notes.not_measured(Step::Route { target, server: true, transport, hops: Vec::new() }, HOME);
+        self.notes.not_measured(Step::PacketSize { target, largest: None, mtu: 0, told: false }, HOME);
     }
 }
 
-fn family_of(address: IpAddr) -> Family {
-    if address.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 }
-}
-
-fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
-    }
-}
-
-/// An error of the network in a person's words.
-fn plain(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "refused".to_owned(),
-        std::io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
-        std::io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
-        std::io::ErrorKind::TimedOut | std::io::ErrorKind::WouldBlock => "no answer".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "this system does not permit it".to_owned(),
-        _ => {
-            let text = error.to_string();
-            text.split(" (os error").next().unwrap_or_default().to_lowercase()
-        }
+/// The rung of resolvers where none is asked.
+fn nobody_asked() -> Step {
+    Step::Resolver {
+        resolver: Ipv4Addr::UNSPECIFIED.into(),
+        configured: true,
+        transport: crate::report::Transport::Udp,
+        name: String::new(),
+        ours: false,
+        rcode: None,
+        addresses: Vec::new(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_on_this_machine_touches_nothing_of_the_network() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let server = Server { host: "127.0.0.1".into(), port, tls: false, pin: None, address: None };
-        let plan = Plan { timeout: Millis(300), ..Plan::default() };
-        let climb = up(&plan, Some(&server), Why::Asked);
-        let words: Vec<&str> = climb.rungs.iter().map(|rung| rung.step.word()).collect();
-        assert_eq!(words, ["link", "page", "server-name", "server-connect", "server-tls", "server-answer"]);
-        let held: Vec<Held> = climb.rungs.iter().map(|rung| rung.outcome).collect();
-        use Held::{Fail, NotMeasured, Ok};
-        assert_eq!(
-            held,
-            [NotMeasured, NotMeasured, NotMeasured, Ok, NotMeasured, Fail],
-            "it takes, and says nothing"
-        );
-    }
-}
+mod tests;

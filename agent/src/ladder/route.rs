@@ -1,282 +1,416 @@
-//! The way to a target, hop by hop, with ICMP and with TCP; and the largest packet that passes on it uncut.
-//!
-//! Few packets: routers answer only so many a second, and a hop that stays silent is asked once more at most.
+//! The way to a target, hop by hop: several hops at the same time, until the target answers or five in a row are silent.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use nix::poll::PollFlags;
-use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
-use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg, setsockopt};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use futures_util::future::join_all;
 
-use super::echo::{self, Echo, Heard, PLAIN, What};
-use crate::report::Hop;
+use super::echo::{Echoes, Unsent};
+use super::ground::{Ground, family_of, word};
+use super::knock::{Knock, knock};
+use super::notes::{Measure, Notes};
+use crate::probe::echo::Why;
+use crate::report::{Hop, Step, Transport};
 
-/// So many silent hops in a row end a route.
-const SILENT: usize = 5;
-/// How often a hop is asked.
-const TRIES: u8 = 2;
-/// The sizes of IP packets that are tried, the largest first: Ethernet, PPPoE, tunnels, and the least of IPv6.
-const SIZES: [u32; 9] = [9000, 1500, 1492, 1480, 1472, 1452, 1400, 1280, 576];
+/// How many hops are asked at the same time.
+const AT_ONCE: u8 = 6;
+/// After how many silent hops in a row it is enough.
+const SILENT: u8 = 5;
+/// How many packets a hop is sent: by ICMP, and by TCP, where each one that arrives is a connection.
+const ECHOES: u16 = 3;
+const KNOCKS: u16 = 2;
+/// How far apart the packets to one hop leave, and how long others are waited for when each hop has answered once.
+const APART: Duration = Duration::from_millis(50);
+const GRACE: Duration = Duration::from_millis(150);
+/// The port of an anchor that answers no pings.
+const ANCHOR_PORT: u16 = 443;
+/// The most hops there are.
+const MAX_HOPS: u8 = 32;
 
-/// A route that was walked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Walked {
-    pub(super) hops: Vec<Hop>,
-    /// Whether it came to the target.
-    pub(super) reached: bool,
-}
-
-/// Walks to the target with echoes.
-pub(super) fn icmp(target: IpAddr, most: u8, timeout: Duration) -> io::Result<Walked> {
-    let echo = Echo::open(target)?;
-    let mut hops: Vec<Hop> = (1..=most).map(blank).collect();
-    let mut sent = vec![Instant::now(); usize::from(most)];
-    for _ in 0..TRIES {
-        let last = hops.iter().position(|hop| hop.last).map_or(usize::from(most), |at| at + 1);
-        // Behind a long silence nothing is asked again.
-        let horizon = horizon(&hops, last);
-        let mut open = 0_usize;
-        for at in 0..horizon.min(last) {
-            if hops[at].answered > 0 {
-                continue;
-            }
-            echo.set_hops(hops[at].ttl)?;
-            sent[at] = Instant::now();
-            echo.send(u16::from(hops[at].ttl), PLAIN)?;
-            hops[at].sent += 1;
-            open += 1;
-        }
-        let until = Instant::now() + timeout;
-        while open > 0
-            && let Some(heard) = echo.hear(until)
-        {
-            open = open.saturating_sub(usize::from(note(&mut hops, &sent, &heard, target)));
-            // Once the target has answered, only the hops before it are waited for.
-            if let Some(at) = hops.iter().position(|hop| hop.last) {
-                open = hops[..at].iter().filter(|hop| hop.answered == 0 && hop.said.is_empty()).count();
-            }
-        }
-    }
-    Ok(cut(hops))
-}
-
-fn blank(ttl: u8) -> Hop {
-    Hop { ttl, address: None, rtt_us: None, sent: 0, answered: 0, last: false, said: String::new() }
-}
-
-/// Up to which hop it is worth asking again: at the first round all of them.
-fn horizon(hops: &[Hop], last: usize) -> usize {
-    if hops.iter().all(|hop| hop.sent == 0) {
-        return last;
-    }
-    let far = hops.iter().rposition(|hop| hop.answered > 0).map_or(0, |at| at + 1);
-    (far + SILENT).min(last)
-}
-
-/// Notes what was heard; false where it tells nothing new.
-fn note(hops: &mut [Hop], sent: &[Instant], heard: &Heard, target: IpAddr) -> bool {
-    let Some(at) = usize::from(heard.seq).checked_sub(1) else { return false };
-    let (Some(hop), Some(sent)) = (hops.get_mut(at), sent.get(at)) else { return false };
-    let rtt = u32::try_from(heard.at.saturating_duration_since(*sent).as_micros()).unwrap_or(u32::MAX);
-    if hop.answered > 0 {
-        return false;
-    }
-    match &heard.what {
-        What::Answer => {
-            (hop.address, hop.last) = (Some(target), true);
-        }
-        What::Expired(from) => hop.address = Some(*from),
-        What::Refused(from, why) => {
-            hop.address = *from;
-            hop.said = (*why).to_owned();
-        }
-        What::TooLarge => return false,
-    }
-    if hop.address.is_some() {
-        hop.answered = 1;
-        hop.rtt_us = Some(rtt);
-    }
-    true
-}
-
-/// Leaves out what lies behind the target, and the silence at the end.
-fn cut(mut hops: Vec<Hop>) -> Walked {
-    let reached = hops.iter().position(|hop| hop.last);
-    if let Some(at) = reached {
-        hops.truncate(at + 1);
-    } else {
-        let far = hops.iter().rposition(|hop| hop.address.is_some()).map_or(0, |at| at + 1);
-        hops.truncate(far);
-    }
-    Walked { hops, reached: reached.is_some() }
-}
-
-/// Walks to a port of the target with beginnings of TCP connections: for where echoes are not let through.
-pub(super) fn tcp(target: SocketAddr, most: u8, timeout: Duration) -> io::Result<Walked> {
-    let mut open: Vec<(Hop, Socket, Instant)> = Vec::new();
-    for ttl in 1..=most {
-        let domain = if target.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        if target.is_ipv4() {
-            setsockopt(&socket, Ipv4RecvErr, &true)?;
-            socket.set_ttl_v4(ttl.into())?;
-        } else {
-            setsockopt(&socket, Ipv6RecvErr, &true)?;
-            socket.set_unicast_hops_v6(ttl.into())?;
-        }
-        socket.set_nonblocking(true)?;
-        let sent = Instant::now();
-        let begun = socket.connect(&SockAddr::from(target));
-        let mut hop = Hop { sent: 1, ..blank(ttl) };
-        if let Err(e) = begun
-            && e.raw_os_error() != Some(libc::EINPROGRESS)
-        {
-            hop.said =
-                if e.kind() == io::ErrorKind::ConnectionRefused { String::new() } else { e.to_string() };
-            hop.last = hop.said.is_empty();
-        }
-        open.push((hop, socket, sent));
-    }
-    let until = Instant::now() + timeout;
-    while Instant::now() < until && open.iter().any(|(hop, ..)| hop.answered == 0) {
-        let mut news = false;
-        for (hop, socket, sent) in &mut open {
-            news |= hop.answered == 0 && look(hop, socket, *sent, target.ip());
-        }
-        let reached = open.iter().position(|(hop, ..)| hop.last);
-        if reached.is_some_and(|at| open[..at].iter().all(|(hop, ..)| hop.answered > 0)) {
-            break;
-        }
-        if !news && let Some((_, socket, _)) = open.iter().find(|(hop, ..)| hop.answered == 0) {
-            let nap = until.saturating_duration_since(Instant::now()).min(Duration::from_millis(10));
-            echo::wait(socket, PollFlags::POLLOUT, nap);
-        }
-    }
-    Ok(cut(open.into_iter().map(|(hop, ..)| hop).collect()))
-}
-
-/// Looks what became of one beginning; true where it has ended.
-fn look(hop: &mut Hop, socket: &Socket, sent: Instant, target: IpAddr) -> bool {
-    let rtt = u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX);
-    let mut buffer = [0; 256];
-    let mut into = [io::IoSliceMut::new(&mut buffer)];
-    let mut space = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
-    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-    if let Ok(message) = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut into, Some(&mut space), flags)
-        && let Some(told) = message.cmsgs().ok().and_then(|mut all| all.find_map(echo::told))
-    {
-        match told {
-            What::Expired(from) => hop.address = Some(from),
-            What::Refused(from, why) => {
-                hop.address = from;
-                hop.said = why.to_owned();
-            }
-            What::Answer | What::TooLarge => return false,
-        }
-    } else if socket.peer_addr().is_ok()
-        || socket.take_error().ok().flatten().is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
-    {
-        (hop.address, hop.last) = (Some(target), true);
-    } else {
-        return false;
-    }
-    hop.answered = 1;
-    hop.rtt_us = Some(rtt);
-    true
-}
-
-/// What is known of the largest packet on a way.
+/// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
-    /// The largest IP packet that was answered.
-    pub(super) largest: Option<u32>,
-    /// Whether somebody on the way said that one was too large.
-    pub(super) told: bool,
+pub(super) enum Towards {
+    /// The server, at its port.
+    Server(SocketAddr),
+    /// An anchor.
+    Anchor(IpAddr),
 }
 
-/// Finds the largest packet that passes uncut, of those that are not larger than `mtu`.
-pub(super) fn packet_size(target: IpAddr, mtu: u32, timeout: Duration) -> io::Result<Size> {
-    let echo = Echo::open(target)?;
-    echo.forbid_fragments()?;
-    let ip_header = if target.is_ipv4() { 20 } else { 40 };
-    let mut sizes: Vec<u32> = SIZES.into_iter().filter(|size| *size < mtu).collect();
-    sizes.insert(0, mtu.min(9000));
-    let mut size = Size { largest: None, told: false };
-    for _ in 0..TRIES {
-        let mut open = 0;
-        for (at, bytes) in sizes.iter().enumerate() {
-            if size.largest.is_some_and(|largest| *bytes <= largest) {
-                continue;
-            }
-            let seq = u16::try_from(at).unwrap_or(u16::MAX);
-            let too_large = echo.send(seq, usize::try_from(*bytes - ip_header).unwrap_or(PLAIN))?;
-            open += usize::from(!too_large);
-        }
-        let until = Instant::now() + timeout;
-        while open > 0
-            && let Some(heard) = echo.hear(until)
-        {
-            match heard.what {
-                What::Answer => {
-                    let bytes = sizes.get(usize::from(heard.seq)).copied();
-                    size.largest = size.largest.max(bytes);
-                    open -= 1;
-                }
-                What::TooLarge => {
-                    size.told = true;
-                    open -= 1;
-                }
-                What::Expired(_) | What::Refused(..) => open -= 1,
-            }
-        }
-        if size.largest == sizes.first().copied() {
-            break;
+impl Towards {
+    fn target(self) -> IpAddr {
+        match self {
+            Towards::Server(to) => to.ip(),
+            Towards::Anchor(address) => address,
         }
     }
-    Ok(size)
+
+    fn socket(self) -> SocketAddr {
+        match self {
+            Towards::Server(to) => to,
+            Towards::Anchor(address) => SocketAddr::new(address, ANCHOR_PORT),
+        }
+    }
+
+    fn step(self, transport: Transport, hops: Vec<Hop>) -> Step {
+        let server = matches!(self, Towards::Server(_));
+        Step::Route { target: self.target(), server, transport, hops }
+    }
+}
+
+/// What has been found of a route so far.
+#[derive(Clone, Debug)]
+struct Trace {
+    target: IpAddr,
+    hops: Vec<Hop>,
+    most: u8,
+    /// The nearest hop at which the way ends: the target, or somebody who says that it goes no further.
+    end: Option<u8>,
+}
+
+/// What came back from a hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// The target itself answers.
+    Arrived,
+    /// Somebody on the way says why it did not arrive.
+    Said(IpAddr, Why),
+}
+
+impl Trace {
+    fn new(target: IpAddr, most: u8) -> Trace {
+        Trace { target, hops: Vec::new(), most: most.clamp(1, MAX_HOPS), end: None }
+    }
+
+    /// The hops to ask next; none when it is enough.
+    fn next(&mut self) -> Vec<u8> {
+        let asked = u8::try_from(self.hops.len()).unwrap_or(u8::MAX);
+        let silent = self.hops.iter().rev().take_while(|hop| hop.address.is_none()).count();
+        if self.end.is_some() || asked >= self.most || silent >= usize::from(SILENT) {
+            return Vec::new();
+        }
+        let ttls: Vec<u8> = (asked + 1..=self.most.min(asked + AT_ONCE)).collect();
+        let hop = |&ttl: &u8| Hop {
+            ttl,
+            address: None,
+            rtt_us: None,
+            sent: 0,
+            answered: 0,
+            last: false,
+            said: String::new(),
+        };
+        self.hops.extend(ttls.iter().map(hop));
+        ttls
+    }
+
+    fn sent(&mut self, ttl: u8) {
+        if let Some(hop) = self.hops.get_mut(usize::from(ttl) - 1) {
+            hop.sent += 1;
+        }
+    }
+
+    fn heard(&mut self, ttl: u8, answer: Answer, rtt: Duration) {
+        let target = self.target;
+        let Some(hop) = usize::from(ttl).checked_sub(1).and_then(|at| self.hops.get_mut(at)) else { return };
+        let us = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+        let (from, ends) = match answer {
+            Answer::Arrived => (target, true),
+            Answer::Said(from, Why::Hops) => (from, false),
+            // Not about the way, but about the packet.
+            Answer::Said(_, Why::TooBig { .. }) => return,
+            Answer::Said(from, why) => {
+                hop.said = why.to_string();
+                (from, true)
+            }
+        };
+        hop.address.get_or_insert(from);
+        hop.answered = (hop.answered + 1).min(hop.sent);
+        hop.rtt_us = Some(hop.rtt_us.map_or(us, |known| known.min(us)));
+        if answer == Answer::Arrived {
+            hop.last = true;
+            hop.address = Some(target);
+            hop.said.clear();
+        }
+        if ends {
+            self.end = Some(self.end.map_or(ttl, |end| end.min(ttl)));
+        }
+    }
+
+    /// Whether each of these hops, up to the end, has answered.
+    fn have_answered(&self, ttls: &[u8]) -> bool {
+        let up_to = self.end.unwrap_or(u8::MAX);
+        ttls.iter().filter(|ttl| **ttl <= up_to).all(|ttl| self.hops[usize::from(*ttl) - 1].address.is_some())
+    }
+
+    fn have_all_answered(&self, ttls: &[u8]) -> bool {
+        let up_to = self.end.unwrap_or(u8::MAX);
+        ttls.iter().filter(|ttl| **ttl <= up_to).all(|ttl| {
+            let hop = &self.hops[usize::from(*ttl) - 1];
+            hop.answered >= hop.sent
+        })
+    }
+
+    fn has_arrived(&self) -> bool {
+        self.hops.iter().any(|hop| hop.last)
+    }
+
+    /// The hops up to the end, without silent ones there.
+    fn into_hops(mut self) -> Vec<Hop> {
+        if let Some(end) = self.end {
+            self.hops.truncate(end.into());
+        }
+        while self.hops.last().is_some_and(|hop| hop.address.is_none()) {
+            self.hops.pop();
+        }
+        self.hops
+    }
+}
+
+/// How a trace ended that could not be made.
+enum Untraced {
+    NoRoute,
+    Other(String),
+}
+
+/// Traces the way by ICMP and by TCP; the hops of the one that came further.
+pub(super) async fn note(
+    ground: &Ground,
+    towards: Towards,
+    most: u8,
+    notes: &Notes,
+    timeout: Duration,
+) -> Vec<Hop> {
+    let target = towards.target();
+    if let Some(why) = ground.blocked(family_of(target)) {
+        notes.not_measured(towards.step(Transport::Icmp, Vec::new()), &why);
+        return Vec::new();
+    }
+    let by_icmp = by_icmp(ground, target, most, timeout).await;
+    let depth = by_icmp.as_ref().ok().filter(|trace| trace.has_arrived()).and_then(|trace| trace.end);
+    // A server is asked over TCP in any case: that is what must get through.
+    let by_tcp = match (towards, depth, &by_icmp) {
+        (_, _, Err(Untraced::NoRoute)) | (Towards::Anchor(_), Some(_), _) => None,
+        (Towards::Server(_) | Towards::Anchor(_), ..) => {
+            Some(by_tcp(ground, towards.socket(), depth.unwrap_or(most), timeout).await)
+        }
+    };
+    let end = |arrived| if arrived { End::Target } else { End::Before };
+    let arrived = depth.is_some() || by_tcp.as_ref().is_some_and(Trace::has_arrived);
+    let icmp = match by_icmp {
+        Ok(trace) => {
+            let hops = trace.into_hops();
+            // A target that is reached over TCP may keep silent to pings.
+            note_end(towards, Transport::Icmp, &hops, end(arrived), notes);
+            hops
+        }
+        Err(Untraced::NoRoute) => {
+            let why = format!("this machine has no {} route to it", word(family_of(target)));
+            notes.not_measured(towards.step(Transport::Icmp, Vec::new()), &why);
+            return Vec::new();
+        }
+        Err(Untraced::Other(why)) => {
+            notes.not_measured(towards.step(Transport::Icmp, Vec::new()), &why);
+            Vec::new()
+        }
+    };
+    let Some(trace) = by_tcp else { return icmp };
+    let arrived = trace.has_arrived();
+    let tcp = trace.into_hops();
+    note_end(towards, Transport::Tcp, &tcp, end(arrived), notes);
+    if tcp.len() > icmp.len() { tcp } else { icmp }
+}
+
+fn note_end(towards: Towards, transport: Transport, hops: &[Hop], end: End, notes: &Notes) {
+    let step = towards.step(transport, hops.to_vec());
+    match end {
+        End::Target => {
+            let rtt_us = hops.iter().find(|hop| hop.last).and_then(|hop| hop.rtt_us);
+            notes.holds(step, Measure { rtt_us, loss_permille: None });
+        }
+        End::Before => notes.fails(step, &ended(hops), Measure::default()),
+    }
+}
+
+/// Where a route ended.
+#[derive(Clone, Copy)]
+enum End {
+    Target,
+    Before,
+}
+
+/// Where a route ended that did not arrive.
+fn ended(hops: &[Hop]) -> String {
+    match hops.last() {
+        None => "no hop answers".to_owned(),
+        Some(hop) => {
+            let who = hop.address.map_or(String::new(), |address| format!(", {address}"));
+            if hop.said.is_empty() {
+                format!("it ends behind hop {}{who}", hop.ttl)
+            } else {
+                format!("it ends at hop {}{who}, which says: {}", hop.ttl, hop.said)
+            }
+        }
+    }
+}
+
+async fn by_icmp(ground: &Ground, target: IpAddr, most: u8, timeout: Duration) -> Result<Trace, Untraced> {
+    let echoes = Echoes::open(target, 0).map_err(Untraced::Other)?;
+    let mut trace = Trace::new(target, most);
+    let mut sent: Vec<Instant> = Vec::new();
+    loop {
+        let ttls = trace.next();
+        if ttls.is_empty() {
+            return Ok(trace);
+        }
+        for round in 0..ECHOES {
+            for &ttl in &ttls {
+                let seq = u16::try_from(sent.len()).unwrap_or(u16::MAX);
+                sent.push(Instant::now());
+                let left = echoes.go_as_far_as(ttl).and_then(|()| echoes.send(seq));
+                match left.map_err(|error| Unsent::of(&error)) {
+                    Err(Unsent::NoRoute) => return Err(Untraced::NoRoute),
+                    Ok(()) | Err(Unsent::Other(_)) => trace.sent(ttl),
+                }
+            }
+            let last = round + 1 == ECHOES;
+            let mut until = tokio::time::Instant::now() + if last { timeout } else { APART };
+            let mut hurried = false;
+            while !(last && trace.have_all_answered(&ttls)) {
+                let Some(fate) = echoes.hear(until).await else { break };
+                let seq = usize::from(fate.seq);
+                let Some(began) = sent.get(seq).copied() else { continue };
+                let answer = match fate.why {
+                    None => Answer::Arrived,
+                    // This machine's own word that nobody is there.
+                    Some(_) if ground.is_own(fate.from) && fate.from != target => continue,
+                    Some(why) => Answer::Said(fate.from, why),
+                };
+                trace.heard(ttl_of(seq), answer, fate.at.saturating_duration_since(began));
+                if last && !hurried && trace.have_answered(&ttls) {
+                    hurried = true;
+                    until = until.min(tokio::time::Instant::now() + GRACE);
+                }
+            }
+        }
+    }
+}
+
+/// The hop that an echo was sent to: they leave batch by batch, each batch in rounds.
+fn ttl_of(seq: usize) -> u8 {
+    let in_batch = usize::from(AT_ONCE) * usize::from(ECHOES);
+    let ttl = seq / in_batch * usize::from(AT_ONCE) + seq % in_batch % usize::from(AT_ONCE) + 1;
+    u8::try_from(ttl).unwrap_or(u8::MAX)
+}
+
+async fn by_tcp(ground: &Ground, to: SocketAddr, most: u8, timeout: Duration) -> Trace {
+    let mut trace = Trace::new(to.ip(), most);
+    loop {
+        let ttls = trace.next();
+        if ttls.is_empty() {
+            return trace;
+        }
+        let rounds = (0..KNOCKS).flat_map(|round| ttls.iter().map(move |&ttl| (ttl, round)));
+        let knocks = rounds.map(|(ttl, round)| async move {
+            tokio::time::sleep(APART * round.into()).await;
+            (ttl, knock(to, Some(ttl), timeout).await)
+        });
+        for (ttl, knock) in join_all(knocks).await {
+            trace.sent(ttl);
+            match knock {
+                Knock::Open(_, took) | Knock::Refused(took) => trace.heard(ttl, Answer::Arrived, took),
+                Knock::Said(from, ..) if ground.is_own(from) && from != to.ip() => {}
+                Knock::Said(from, why, took) => trace.heard(ttl, Answer::Said(from, why), took),
+                Knock::Silent | Knock::Unsent(_) => {}
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hop(ttl: u8, address: Option<&str>) -> Hop {
-        let address = address.map(|text| text.parse().unwrap());
-        Hop { address, answered: u8::from(address.is_some()), sent: 1, ..blank(ttl) }
+    const MS: Duration = Duration::from_millis(1);
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    /// Asks all hops that are asked, and has those answer that `answers` names.
+    fn traced(most: u8, answers: impl Fn(u8) -> Option<Answer>) -> (Vec<Hop>, usize) {
+        let mut trace = Trace::new(ip(9), most);
+        let mut asked = 0;
+        loop {
+            let ttls = trace.next();
+            if ttls.is_empty() {
+                return (trace.into_hops(), asked);
+            }
+            for ttl in ttls {
+                asked += 1;
+                trace.sent(ttl);
+                if let Some(answer) = answers(ttl) {
+                    trace.heard(ttl, answer, MS);
+                }
+            }
+        }
+    }
+
+    fn passing(ttl: u8) -> Option<Answer> {
+        Some(Answer::Said(ip(ttl), Why::Hops))
     }
 
     #[test]
-    fn silence_at_the_end_is_left_out_and_what_lies_behind_the_target_too() {
-        let walked =
-            cut(vec![hop(1, Some("192.0.2.1")), hop(2, None), hop(3, Some("192.0.2.3")), hop(4, None)]);
-        assert_eq!((walked.hops.len(), walked.reached), (3, false));
-        let last = Hop { last: true, ..hop(2, Some("192.0.2.9")) };
-        let walked = cut(vec![hop(1, None), last.clone(), last]);
-        assert_eq!((walked.hops.len(), walked.reached), (2, true));
-        assert_eq!(cut(vec![hop(1, None)]), Walked { hops: Vec::new(), reached: false });
+    fn a_route_ends_at_its_target_however_many_hops_were_asked() {
+        let (hops, asked) = traced(20, |ttl| if ttl < 4 { passing(ttl) } else { Some(Answer::Arrived) });
+        assert_eq!(hops.iter().map(|hop| hop.ttl).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert!(hops[3].last && hops[3].address == Some(ip(9)) && !hops[2].last);
+        assert_eq!(asked, 6);
     }
 
     #[test]
-    fn after_a_long_silence_nothing_is_asked_again() {
-        let mut hops: Vec<Hop> = (1..=20).map(|ttl| hop(ttl, None)).collect();
-        hops[2].answered = 1;
-        assert_eq!(horizon(&hops, 20), 8);
-        assert_eq!(horizon(&(1..=20).map(blank).collect::<Vec<_>>(), 20), 20, "the first round");
+    fn five_silent_hops_in_a_row_are_enough_and_four_are_not() {
+        let (hops, asked) = traced(30, |ttl| if ttl == 1 { passing(ttl) } else { None });
+        assert_eq!((hops.len(), asked, ended(&hops).as_str()), (1, 6, "it ends behind hop 1, 10.0.0.1"));
+        let (hops, _) = traced(30, |ttl| match ttl {
+            1 => passing(ttl),
+            2..6 => None,
+            6..10 => passing(ttl),
+            _ => Some(Answer::Arrived),
+        });
+        assert_eq!((hops.len(), hops[2].address), (10, None));
+        let (hops, asked) = traced(30, |_| None);
+        assert_eq!((hops.len(), asked, ended(&hops).as_str()), (0, 6, "no hop answers"));
     }
 
     #[test]
-    fn the_way_to_loopback_is_one_hop_and_takes_what_loopback_takes() {
-        let timeout = Duration::from_secs(5);
-        let walked = icmp("127.0.0.1".parse().unwrap(), 5, timeout).unwrap();
-        assert_eq!((walked.hops.len(), walked.reached), (1, true), "{walked:?}");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let walked = tcp(listener.local_addr().unwrap(), 3, timeout).unwrap();
-        assert_eq!((walked.hops.len(), walked.reached), (1, true), "{walked:?}");
-        let size = packet_size("127.0.0.1".parse().unwrap(), 1500, timeout).unwrap();
-        assert_eq!(size, Size { largest: Some(1500), told: false });
+    fn whoever_says_that_it_goes_no_further_is_the_end() {
+        let (hops, _) = traced(30, |ttl| match ttl {
+            1 => passing(1),
+            _ => Some(Answer::Said(ip(2), Why::NoHost)),
+        });
+        assert_eq!(hops.len(), 2);
+        assert_eq!(ended(&hops), "it ends at hop 2, 10.0.0.2, which says: host unreachable");
+    }
+
+    #[test]
+    fn each_echo_knows_its_hop() {
+        let mut seq = 0;
+        for batch in 0..4 {
+            for _round in 0..ECHOES {
+                for place in 1..=AT_ONCE {
+                    assert_eq!(ttl_of(seq), batch * AT_ONCE + place);
+                    seq += 1;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_route_is_no_longer_than_it_may_be() {
+        let (hops, asked) = traced(255, passing);
+        assert_eq!((hops.len(), asked), (MAX_HOPS.into(), MAX_HOPS.into()));
+        let mut trace = Trace::new(ip(9), 3);
+        trace.heard(0, Answer::Arrived, MS);
+        trace.heard(200, Answer::Arrived, MS);
+        assert!(!trace.has_arrived(), "an answer to what was not asked");
     }
 }

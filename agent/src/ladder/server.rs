@@ -1,222 +1,195 @@
-//! The rungs at the far end: a page with a known body, and the server itself.
+//! Our server: its name, its port, its proof of who it is, and its answer.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Found, MOST, STACK, Server, plain};
-use crate::link::tls::{self, Proven};
-use crate::report::{Plan, Step};
+use futures_util::future::join_all;
+use rustls::CertificateError;
+use rustls::pki_types::{ServerName, UnixTime};
+use schedules::Millis;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
-/// The most bytes of an answer that are read.
-const MAX_ANSWER: u64 = 64 * 1024;
-/// How many time-outs a name, a handshake or an answer may take.
-const PATIENCE: u32 = 3;
+use super::Server;
+use super::http::get;
+use super::knock::{Knock, knock};
+use super::notes::{Measure, Notes};
+use crate::link::tls::{Refusal, config};
+use crate::probe::resolve::{Resolver, literal};
+use crate::probe::{Limit, tls};
+use crate::report::{Step, TlsError};
 
-/// The page with the known body.
-pub(super) fn page(plan: &Plan, timeout: Duration) -> Vec<Found> {
-    let step = |status, changed| Step::Page { url: plan.page.clone(), status, changed };
-    if plan.page.is_empty() {
-        return vec![Found::not_measured(step(None, false), "no page was given (ladder.page)")];
+/// The most addresses of the server that are tried.
+pub(super) const MOST: usize = 4;
+/// What is asked for: it needs no secret, and costs the server next to nothing.
+const PATH: &str = "/healthz";
+
+/// The server's addresses, as this machine resolves names; where it does not, the last one known to work.
+pub(super) async fn resolve(
+    resolver: &Resolver,
+    server: &Server,
+    notes: &Notes,
+    timeout: Duration,
+) -> Vec<IpAddr> {
+    let step =
+        |addresses: &[IpAddr]| Step::ServerName { host: server.host.clone(), addresses: addresses.to_vec() };
+    if let Some(address) = literal(&server.host) {
+        notes.not_measured(step(&[]), "the server is known by its address");
+        return vec![address];
     }
-    let Some((host, port, path)) = plain_url(&plan.page) else {
-        return vec![Found::not_measured(step(None, false), "ladder.page is no http:// URL")];
-    };
     let began = Instant::now();
-    let addresses = match resolve(&host, port, timeout * PATIENCE) {
-        Ok(addresses) => addresses,
-        Err(why) => return vec![Found::not_measured(step(None, false), why)],
-    };
-    let mut last = "it has no address".to_owned();
-    for address in addresses.into_iter().take(MOST) {
-        match get(address, &host, &path, timeout) {
-            Ok((status, body)) => {
-                let known = (200..300).contains(&status) && body.contains(&plan.page_body);
-                return vec![if known {
-                    Found::ok(step(Some(status), false)).took(began)
-                } else {
-                    Found::fail(
-                        step(Some(status), true),
-                        "another page came back: somebody in between answers",
-                    )
-                    .took(began)
-                }];
-            }
-            Err(e) => last = plain(&e),
+    match resolver.resolve(&server.host, Limit::new((timeout * 6).into())).await {
+        Ok(addresses) => {
+            notes.holds(step(&addresses), Measure::since(began));
+            let [v4, v6]: [Vec<IpAddr>; 2] = [IpAddr::is_ipv4, IpAddr::is_ipv6]
+                .map(|of| addresses.iter().copied().filter(of).take(MOST / 2).collect());
+            v4.into_iter().chain(v6).collect()
         }
-    }
-    vec![Found::fail(step(None, false), last)]
-}
-
-/// Host, port and path of an `http://` URL.
-fn plain_url(url: &str) -> Option<(String, u16, String)> {
-    let rest = url.strip_prefix("http://")?;
-    let (place, path) = match rest.find('/') {
-        Some(at) => (&rest[..at], &rest[at..]),
-        None => (rest, "/"),
-    };
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
-            (host, port.parse().ok()?)
-        }
-        _ => (place, 80),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let fits = !host.is_empty() && url.bytes().all(|b| b.is_ascii_graphic());
-    fits.then(|| (host.to_owned(), port, path.to_owned()))
-}
-
-/// One request, no redirect followed.
-fn get(address: SocketAddr, host: &str, path: &str, timeout: Duration) -> std::io::Result<(u16, String)> {
-    let mut connection = TcpStream::connect_timeout(&address, timeout)?;
-    connection.set_read_timeout(Some(timeout * PATIENCE))?;
-    connection.set_write_timeout(Some(timeout))?;
-    ask(&mut connection, host, path, timeout * PATIENCE)
-}
-
-fn ask(
-    connection: &mut (impl Read + Write),
-    host: &str,
-    path: &str,
-    patience: Duration,
-) -> std::io::Result<(u16, String)> {
-    let version = env!("CARGO_PKG_VERSION");
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lineman/{version}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    );
-    connection.write_all(request.as_bytes())?;
-    connection.flush()?;
-    let until = Instant::now() + patience;
-    let mut answer = Vec::new();
-    let mut piece = [0; 4096];
-    while Instant::now() < until && (answer.len() as u64) < MAX_ANSWER {
-        match connection.read(&mut piece) {
-            Ok(0) => break,
-            Ok(len) => answer.extend_from_slice(&piece[..len]),
-            // Enough came to know who answers.
-            Err(_) if answer.len() > 12 => break,
-            Err(e) => return Err(e),
-        }
-    }
-    let text = String::from_utf8_lossy(&answer).into_owned();
-    let status =
-        text.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
-    let status = status.ok_or_else(|| std::io::Error::other("the answer is not HTTP"))?;
-    Ok((status, text))
-}
-
-/// What the system's resolver says, in time.
-fn resolve(host: &str, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, String> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![(address, port).into()]);
-    }
-    let (tell, told) = mpsc::channel();
-    let name = host.to_owned();
-    let asking =
-        std::thread::Builder::new().name("ladder-name".to_owned()).stack_size(STACK).spawn(move || {
-            drop(tell.send((name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>)));
-        });
-    asking.map_err(|e| format!("resolve {host}: {e}"))?;
-    match told.recv_timeout(patience) {
-        Ok(Ok(found)) if found.is_empty() => Err(format!("{host} has no address")),
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(_)) => Err(format!("{host} does not resolve")),
-        Err(_) => Err(format!("{host} does not resolve in time")),
-    }
-}
-
-/// The server: its name, its port, who it is, and what it says.
-pub(super) fn rungs(server: &Server, timeout: Duration) -> Vec<Found> {
-    let began = Instant::now();
-    let name = |addresses| Step::ServerName { host: server.host.clone(), addresses };
-    let (named, mut addresses) = match server.host.parse::<IpAddr>() {
-        Ok(address) => {
-            (Found::not_measured(name(vec![address]), "it is given by its address"), vec![address])
-        }
-        Err(_) => match resolve(&server.host, server.port, timeout * PATIENCE) {
-            Ok(found) => {
-                let found: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
-                (Found::ok(name(found.clone())).took(began), found)
-            }
-            Err(why) => (Found::fail(name(Vec::new()), why), Vec::new()),
-        },
-    };
-    // Where the name does not resolve, its last address may still do.
-    addresses.extend(server.address);
-    let mut all = vec![named];
-    let mut chosen: Vec<IpAddr> = Vec::new();
-    for v4 in [true, false] {
-        chosen.extend(addresses.iter().find(|address| address.is_ipv4() == v4));
-    }
-    let connected: Vec<(Found, Option<TcpStream>)> = std::thread::scope(|scope| {
-        let tries: Vec<_> = chosen
-            .iter()
-            .map(|address| scope.spawn(move || connect((*address, server.port).into(), timeout * 2)))
-            .collect();
-        tries.into_iter().filter_map(|tried| tried.join().ok()).collect()
-    });
-    let mut open = None;
-    for (found, connection) in connected {
-        all.push(found);
-        open = open.or(connection);
-    }
-    all.extend(beyond(server, open, timeout));
-    all
-}
-
-fn connect(address: SocketAddr, timeout: Duration) -> (Found, Option<TcpStream>) {
-    let began = Instant::now();
-    let step = |refused| Step::ServerConnect { address, refused };
-    match TcpStream::connect_timeout(&address, timeout) {
-        Ok(connection) => (Found::ok(step(false)).took(began), Some(connection)),
-        Err(e) => {
-            let refused = e.kind() == std::io::ErrorKind::ConnectionRefused;
-            (Found::fail(step(refused), plain(&e)), None)
+        Err(failed) => {
+            notes.fails(step(&[]), &failed.message, Measure::default());
+            server.address.into_iter().collect()
         }
     }
 }
 
-/// TLS, and an answer.
-fn beyond(server: &Server, connection: Option<TcpStream>, timeout: Duration) -> Vec<Found> {
-    let tls_step = |error, clock_off| Step::ServerTls { error, clock_off };
-    let answer_step = |status| Step::ServerAnswer { status };
-    let Some(mut connection) = connection else {
-        let why = "there is no connection";
-        return vec![
-            Found::not_measured(tls_step(None, None), why),
-            Found::not_measured(answer_step(None), why),
-        ];
+/// The rungs behind the server's name.
+pub(super) async fn note(server: &Server, addresses: &[IpAddr], notes: &Notes, timeout: Duration) {
+    let tries = addresses.iter().take(MOST).map(|&address| connect(server, address, notes, timeout));
+    let stream = join_all(tries).await.into_iter().flatten().next();
+    let Some(stream) = stream else {
+        let why = if addresses.is_empty() {
+            "its name does not resolve, and no address of it is known"
+        } else {
+            "its port could not be reached"
+        };
+        notes.not_measured(Step::ServerTls { error: None, clock_off: None }, why);
+        return notes.not_measured(Step::ServerAnswer { status: None }, why);
     };
-    drop(connection.set_read_timeout(Some(timeout * PATIENCE)));
-    drop(connection.set_write_timeout(Some(timeout * PATIENCE)));
-    let began = Instant::now();
+    let tls = Step::ServerTls { error: None, clock_off: None };
     if !server.tls {
-        let plain_text = Found::not_measured(tls_step(None, None), "the server is spoken to without TLS");
-        return vec![
-            plain_text,
-            answered(ask(&mut connection, &server.host, "/", timeout * PATIENCE), began),
-        ];
+        notes.not_measured(tls, "it is spoken to without TLS");
+        return answer(server, stream, notes, timeout).await;
     }
-    match tls::prove(connection, &server.host, server.pin) {
-        Ok(mut stream) => {
-            let shaken = Found::ok(tls_step(None, None)).took(began);
-            let began = Instant::now();
-            vec![shaken, answered(ask(&mut stream, &server.host, "/", timeout * PATIENCE), began)]
+    let began = Instant::now();
+    match prove(server, stream, timeout).await {
+        Ok(stream) => {
+            notes.holds(tls, Measure::since(began));
+            answer(server, stream, notes, timeout).await;
         }
-        Err(Proven { error, clock_off, why }) => vec![
-            Found::fail(tls_step(error, clock_off), why),
-            Found::not_measured(answer_step(None), "TLS failed"),
-        ],
+        Err(Unproved { error, clock_off, why }) => {
+            notes.fails(Step::ServerTls { error: Some(error), clock_off }, &why, Measure::default());
+            let step = Step::ServerAnswer { status: None };
+            notes.not_measured(step, "it did not prove who it is");
+        }
     }
 }
 
-fn answered(told: std::io::Result<(u16, String)>, began: Instant) -> Found {
-    let step = |status| Step::ServerAnswer { status };
-    match told {
-        Ok((status, _)) if status < 500 => Found::ok(step(Some(status))).took(began),
-        Ok((status, _)) => Found::fail(step(Some(status)), format!("it answers {status}")).took(began),
-        Err(e) => Found::fail(step(None), plain(&e)),
+async fn connect(server: &Server, address: IpAddr, notes: &Notes, timeout: Duration) -> Option<TcpStream> {
+    let to = SocketAddr::new(address, server.port);
+    let step = |refused| Step::ServerConnect { address: to, refused };
+    match knock(to, None, timeout * 3).await {
+        Knock::Open(stream, took) => {
+            notes.holds(step(false), measure(took));
+            return Some(stream);
+        }
+        refused @ Knock::Refused(took) => notes.fails(step(true), &refused.why(address), measure(took)),
+        unsent @ Knock::Unsent(_) => notes.not_measured(step(false), &unsent.why(address)),
+        other @ (Knock::Said(..) | Knock::Silent) => {
+            notes.fails(step(false), &other.why(address), Measure::default());
+        }
+    }
+    None
+}
+
+fn measure(took: Duration) -> Measure {
+    Measure { rtt_us: Some(u32::try_from(took.as_micros()).unwrap_or(u32::MAX)), loss_permille: None }
+}
+
+async fn answer<S>(server: &Server, stream: S, notes: &Notes, timeout: Duration)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let began = Instant::now();
+    let host = match server.host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(v6)) => format!("[{v6}]:{}", server.port),
+        Ok(IpAddr::V4(_)) | Err(_) => format!("{}:{}", server.host, server.port),
+    };
+    match get(stream, &host, PATH, timeout * 5).await {
+        Ok(answer) if answer.status < 500 => {
+            notes.holds(Step::ServerAnswer { status: Some(answer.status) }, Measure::since(began));
+        }
+        Ok(answer) => {
+            let why = format!("it answers {}", answer.status);
+            notes.fails(Step::ServerAnswer { status: Some(answer.status) }, &why, Measure::since(began));
+        }
+        Err(why) => notes.fails(Step::ServerAnswer { status: None }, &why, Measure::default()),
+    }
+}
+
+/// Why a server did not prove who it is.
+#[derive(Debug)]
+struct Unproved {
+    error: TlsError,
+    clock_off: Option<Millis>,
+    why: String,
+}
+
+async fn prove(
+    server: &Server,
+    stream: TcpStream,
+    timeout: Duration,
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Unproved> {
+    let other = |why: &str| Unproved { error: TlsError::Other, clock_off: None, why: why.to_owned() };
+    let name = ServerName::try_from(server.host.clone()).map_err(|_| other("its host is no TLS name"))?;
+    let refusal = Refusal::default();
+    let connector = TlsConnector::from(Arc::new(config(server.pin, Arc::clone(&refusal))));
+    match tokio::time::timeout(timeout * 3, connector.connect(name, stream)).await {
+        Err(_) => Err(other("no answer while TLS was negotiated")),
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => {
+            let refused = refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Err(unproved(&error, refused, &server.host))
+        }
+    }
+}
+
+/// What kind of failure a failed handshake is. `refused`: what the certificate was refused for.
+fn unproved(error: &io::Error, refused: Option<rustls::Error>, host: &str) -> Unproved {
+    let seen = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let (kind, clock_off) = match refused.as_ref().or(seen) {
+        Some(rustls::Error::InvalidCertificate(bad)) => of_certificate(bad),
+        Some(rustls::Error::InvalidMessage(_)) => (TlsError::NotTls, None),
+        Some(_) | None => (TlsError::Other, None),
+    };
+    let why = match refused {
+        Some(refused) => tls::why(&io::Error::other(refused), host),
+        None => tls::why(error, host),
+    };
+    Unproved { error: kind, clock_off, why }
+}
+
+fn of_certificate(bad: &CertificateError) -> (TlsError, Option<Millis>) {
+    let between = |late: UnixTime, early: UnixTime| {
+        let seconds = late.as_secs().saturating_sub(early.as_secs());
+        Millis::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX / 1000))
+    };
+    match bad {
+        CertificateError::Expired => (TlsError::Expired, None),
+        CertificateError::ExpiredContext { time, not_after } => {
+            (TlsError::Expired, Some(between(*time, *not_after)))
+        }
+        CertificateError::NotValidYet => (TlsError::NotYetValid, None),
+        CertificateError::NotValidYetContext { time, not_before } => {
+            (TlsError::NotYetValid, Some(Millis(-between(*not_before, *time).0)))
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            (TlsError::OtherName, None)
+        }
+        // Whatever else is wrong with it: nobody trusted vouches for it.
+        _ => (TlsError::Untrusted, None),
     }
 }
 
@@ -224,21 +197,41 @@ fn answered(told: std::io::Result<(u16, String)>, began: Instant) -> Found {
 mod tests {
     use super::*;
 
+    fn day(number: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(number * 86_400))
+    }
+
     #[test]
-    fn a_pages_url_is_taken_apart_or_refused() {
-        let parts = |url: &str| plain_url(url).map(|(host, port, path)| format!("{host} {port} {path}"));
-        assert_eq!(parts("http://known.example/page?x").as_deref(), Some("known.example 80 /page?x"));
-        assert_eq!(parts("http://192.0.2.1:8080").as_deref(), Some("192.0.2.1 8080 /"));
-        assert_eq!(parts("http://[2001:db8::1]:8080/x").as_deref(), Some("2001:db8::1 8080 /x"));
-        for bad in [
-            "https://known.example/",
-            "known.example",
-            "http://",
-            "http:///x",
-            "http://a/\r\nX: y",
-            "http://a:99999/",
+    fn a_certificate_says_by_how_much_the_clock_is_outside_of_its_time() {
+        let days = |number: i64| Some(Millis::from_secs(number * 86_400));
+        for (bad, wanted) in [
+            (
+                CertificateError::ExpiredContext { time: day(9), not_after: day(6) },
+                (TlsError::Expired, days(3)),
+            ),
+            (
+                CertificateError::NotValidYetContext { time: day(2), not_before: day(6) },
+                (TlsError::NotYetValid, days(-4)),
+            ),
+            (CertificateError::NotValidForName, (TlsError::OtherName, None)),
+            (CertificateError::UnknownIssuer, (TlsError::Untrusted, None)),
         ] {
-            assert_eq!(parts(bad), None, "{bad}");
+            assert_eq!(of_certificate(&bad), wanted);
         }
+    }
+
+    #[test]
+    fn what_does_not_speak_tls_is_told_from_what_cannot_be_trusted() {
+        let not_tls = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        let found = unproved(&io::Error::other(not_tls), None, "lineman.example");
+        assert_eq!(
+            (found.error, found.why.as_str()),
+            (TlsError::NotTls, "the other side does not speak TLS at this port")
+        );
+        let refused = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let told = io::Error::other(rustls::Error::General("the key is another one".into()));
+        assert_eq!(unproved(&told, Some(refused), "lineman.example").error, TlsError::Untrusted);
+        let closed = io::Error::from(io::ErrorKind::UnexpectedEof);
+        assert_eq!(unproved(&closed, None, "lineman.example").error, TlsError::Other);
     }
 }

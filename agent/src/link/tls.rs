@@ -1,7 +1,6 @@
 //! TLS to a server that is known by its key: the pin of the join token, or else the system's trusted roots.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -13,17 +12,13 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    StreamOwned,
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned,
 };
-use schedules::Millis;
 use sha2::{Digest, Sha256};
 use ureq::Error;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
-
-use crate::report::TlsError;
 
 /// Puts TLS on a connection where the URL asks for it.
 #[derive(Debug)]
@@ -34,100 +29,23 @@ pub struct PinnedConnector {
 impl PinnedConnector {
     /// A connector that accepts the server whose key has the SHA-256 `pin`, or one that the system trusts.
     pub fn new(pin: Option<[u8; 32]>) -> PinnedConnector {
-        PinnedConnector { config: config(pin, Refusal::default()) }
+        PinnedConnector { config: Arc::new(config(pin, Arc::default())) }
     }
 }
 
-/// What the last certificate was refused for.
-type Refusal = Arc<Mutex<Option<rustls::Error>>>;
+/// What a server's certificate was refused for.
+pub(crate) type Refusal = Arc<Mutex<Option<rustls::Error>>>;
 
-fn config(pin: Option<[u8; 32]>, refusal: Refusal) -> Arc<ClientConfig> {
+/// TLS that trusts a key by its hash, else as the system does. Why it does not is put down in `refusal`.
+pub(crate) fn config(pin: Option<[u8; 32]>, refusal: Refusal) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let verifier = PinVerifier { pin, provider: Arc::clone(&provider), roots: OnceLock::new(), refusal };
-    let config = ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring speaks TLS 1.2 and 1.3")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    Arc::new(config)
-}
-
-/// Why a server has not proven who it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Proven {
-    /// What is wrong; absent: it did not come so far.
-    pub(crate) error: Option<TlsError>,
-    /// By how much this machine's clock lies outside of the certificate's time; negative: before it.
-    pub(crate) clock_off: Option<Millis>,
-    /// A sentence.
-    pub(crate) why: String,
-}
-
-/// Has a server prove who it is, by the same rules as a check-in. The connection's own time-outs hold.
-pub(crate) fn prove(
-    mut connection: TcpStream,
-    host: &str,
-    pin: Option<[u8; 32]>,
-) -> Result<StreamOwned<ClientConnection, TcpStream>, Proven> {
-    let refusal = Refusal::default();
-    let failed = |error, why: String| Proven { error, clock_off: None, why };
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| failed(Some(TlsError::OtherName), format!("{host} is no TLS name")))?;
-    let mut conn = ClientConnection::new(config(pin, Arc::clone(&refusal)), name)
-        .map_err(|e| failed(Some(TlsError::Other), e.to_string()))?;
-    match conn.complete_io(&mut connection) {
-        Ok(_) => Ok(StreamOwned { conn, sock: connection }),
-        Err(e) => {
-            let refused = refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Err(reason(refused, &e))
-        }
-    }
-}
-
-/// Why it failed: what the certificate was refused for, or what the connection ran into.
-fn reason(refused: Option<rustls::Error>, error: &std::io::Error) -> Proven {
-    let span = |secs: i64| Millis::from_secs(secs);
-    let told = |error, clock_off, why: String| Proven { error: Some(error), clock_off, why };
-    let certificate = match refused {
-        Some(rustls::Error::InvalidCertificate(certificate)) => certificate,
-        Some(other) => return told(TlsError::Other, None, other.to_string()),
-        None => {
-            let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
-            let kind = match inner {
-                Some(rustls::Error::InvalidMessage(_)) => Some(TlsError::NotTls),
-                Some(_) => Some(TlsError::Other),
-                None if error.kind() == ErrorKind::UnexpectedEof => Some(TlsError::Other),
-                None => None,
-            };
-            let text = inner.map_or_else(|| error.to_string(), ToString::to_string);
-            return Proven { error: kind, clock_off: None, why: text };
-        }
-    };
-    let secs = |time: UnixTime| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    match certificate {
-        CertificateError::Expired => told(TlsError::Expired, None, "the certificate has expired".to_owned()),
-        CertificateError::ExpiredContext { time, not_after } => {
-            let off = span(secs(time) - secs(not_after));
-            told(TlsError::Expired, Some(off), format!("by this clock the certificate expired {off} ago"))
-        }
-        CertificateError::NotValidYet => {
-            told(TlsError::NotYetValid, None, "the certificate is not valid yet".to_owned())
-        }
-        CertificateError::NotValidYetContext { time, not_before } => {
-            let off = span(secs(time) - secs(not_before));
-            let why = format!("by this clock the certificate is valid only in {}", span(-off.0 / 1_000));
-            told(TlsError::NotYetValid, Some(off), why)
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            told(TlsError::OtherName, None, "the certificate is for another name".to_owned())
-        }
-        other => told(
-            TlsError::Untrusted,
-            None,
-            format!("neither its key nor its certificate is trusted here: {}", rustls::Error::from(other)),
-        ),
-    }
+        .with_no_client_auth()
 }
 
 impl<In: Transport> Connector<In> for PinnedConnector {
@@ -271,8 +189,8 @@ impl ServerCertVerifier for PinVerifier {
             .by_roots()
             .and_then(|roots| roots.verify_server_cert(end_entity, intermediates, server_name, ocsp, now));
         by_roots.map_err(|e| {
-            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.clone());
             let seen = URL_SAFE_NO_PAD.encode(hash);
+            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.clone());
             rustls::Error::General(match self.pin {
                 Some(pin) => format!(
                     "the server's key is {seen}, expected {}, and this system does not trust its certificate ({e}): \

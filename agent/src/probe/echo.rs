@@ -4,13 +4,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Header and payload of one echo: as long as that of an ordinary `ping`, which no filter finds odd.
-pub(super) const LEN: usize = 64;
+pub(crate) const LEN: usize = 64;
 /// The ICMP header, and the token behind it.
 const TOKEN_END: usize = 16;
 
 /// What one socket hands over: which protocol, and whether the kernel has taken the packet apart already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// A raw IPv4 socket: the IP header comes too, and every ICMP packet of the machine.
     RawV4,
     /// A datagram IPv4 socket: ICMP alone, and only what answers this socket's own identifier.
@@ -32,7 +32,7 @@ impl Form {
 
 /// A packet that concerns one of our echoes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// The echo came back.
     Reply { id: u16, seq: u16, token: u64 },
     /// Somebody on the way says that the echo to `target` will not come back. A router may quote so little of the
@@ -42,13 +42,20 @@ pub(super) enum Heard {
 
 /// Why an echo will not come back, as a router or the target itself says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(crate) enum Why {
     NoNetwork,
     NoHost,
     NoPort,
     Forbidden,
     Hops,
-    Other { kind: u8, code: u8 },
+    /// It was larger than what passes there; 0: the router does not say what does.
+    TooBig {
+        mtu: u32,
+    },
+    Other {
+        kind: u8,
+        code: u8,
+    },
 }
 
 impl fmt::Display for Why {
@@ -59,28 +66,65 @@ impl fmt::Display for Why {
             Why::NoPort => f.write_str("protocol or port unreachable"),
             Why::Forbidden => f.write_str("forbidden by a filter"),
             Why::Hops => f.write_str("too many hops on the way (a routing loop?)"),
+            Why::TooBig { mtu: 0 } => f.write_str("packet too big"),
+            Why::TooBig { mtu } => write!(f, "packet too big, {mtu} bytes pass"),
             Why::Other { kind, code } => write!(f, "undeliverable (ICMP type {kind} code {code})"),
         }
     }
 }
 
+impl Why {
+    /// What an ICMP packet of this type and code says of the IPv4 packet that it quotes; none where it is no complaint.
+    pub(crate) fn of_v4(kind: u8, code: u8, mtu: u32) -> Option<Why> {
+        Some(match (kind, code) {
+            (11, _) => Why::Hops,
+            (3, 0 | 6 | 11) => Why::NoNetwork,
+            (3, 1 | 7 | 12) => Why::NoHost,
+            (3, 2 | 3) => Why::NoPort,
+            (3, 4) => Why::TooBig { mtu },
+            (3, 9 | 10 | 13) => Why::Forbidden,
+            (3, _) => Why::Other { kind, code },
+            _ => return None,
+        })
+    }
+
+    /// The same for IPv6.
+    pub(crate) fn of_v6(kind: u8, code: u8, mtu: u32) -> Option<Why> {
+        Some(match (kind, code) {
+            (3, _) => Why::Hops,
+            (2, _) => Why::TooBig { mtu },
+            (1, 0) => Why::NoNetwork,
+            (1, 3) => Why::NoHost,
+            (1, 4) => Why::NoPort,
+            (1, 1 | 5 | 6) => Why::Forbidden,
+            (1, _) => Why::Other { kind, code },
+            _ => return None,
+        })
+    }
+}
+
 /// An echo request, ready to send. A datagram socket replaces `id` by its own; the kernel sums up IPv6.
-pub(super) fn request(form: Form, id: u16, seq: u16, token: u64) -> [u8; LEN] {
+pub(crate) fn request(form: Form, id: u16, seq: u16, token: u64) -> [u8; LEN] {
     let mut packet = [0; LEN];
+    fill(&mut packet, form, id, seq, token);
+    packet
+}
+
+/// Makes an echo request of `packet`, which is all zeros and at least as long as header and token.
+pub(crate) fn fill(packet: &mut [u8], form: Form, id: u16, seq: u16, token: u64) {
     packet[0] = if form.is_v4() { 8 } else { 128 };
     packet[4..6].copy_from_slice(&id.to_be_bytes());
     packet[6..8].copy_from_slice(&seq.to_be_bytes());
     packet[8..TOKEN_END].copy_from_slice(&token.to_be_bytes());
     if form.is_v4() {
-        let sum = checksum(&packet);
+        let sum = checksum(packet);
         packet[2..4].copy_from_slice(&sum.to_be_bytes());
     }
-    packet
 }
 
 /// Reads what a socket received; none for what has nothing to do with an echo of anybody. Whether the echo is one of
 /// ours is for the caller to say: identifier, sequence number, token and source address must all fit.
-pub(super) fn parse(form: Form, bytes: &[u8]) -> Option<Heard> {
+pub(crate) fn parse(form: Form, bytes: &[u8]) -> Option<Heard> {
     match form {
         Form::RawV4 => {
             let icmp = behind_v4(bytes)?.1;
@@ -97,14 +141,7 @@ fn parse_v4(icmp: &[u8]) -> Option<Heard> {
     match kind {
         0 if code == 0 => reply(icmp),
         3 | 11 => {
-            let why = match (kind, code) {
-                (11, _) => Why::Hops,
-                (3, 0 | 6 | 11) => Why::NoNetwork,
-                (3, 1 | 7 | 12) => Why::NoHost,
-                (3, 2 | 3) => Why::NoPort,
-                (3, 9 | 10 | 13) => Why::Forbidden,
-                _ => Why::Other { kind, code },
-            };
+            let why = Why::of_v4(kind, code, short(icmp, 6)?.into())?;
             let (header, echo) = behind_v4(icmp.get(8..)?)?;
             (header[9] == 1 && echo.first() == Some(&8)).then_some(())?;
             let target = Ipv4Addr::from(<[u8; 4]>::try_from(&header[16..20]).ok()?);
@@ -118,15 +155,9 @@ fn parse_v6(icmp: &[u8]) -> Option<Heard> {
     let (&kind, &code) = (icmp.first()?, icmp.get(1)?);
     match kind {
         129 if code == 0 => reply(icmp),
-        1 | 3 => {
-            let why = match (kind, code) {
-                (3, _) => Why::Hops,
-                (1, 0) => Why::NoNetwork,
-                (1, 3) => Why::NoHost,
-                (1, 4) => Why::NoPort,
-                (1, 1 | 5 | 6) => Why::Forbidden,
-                _ => Why::Other { kind, code },
-            };
+        1..=3 => {
+            let mtu = u32::from_be_bytes(icmp.get(4..8)?.try_into().ok()?);
+            let why = Why::of_v6(kind, code, mtu)?;
             let header = icmp.get(8..48)?;
             let echo = &icmp[48..];
             (header[0] >> 4 == 6 && header[6] == 58 && echo.first() == Some(&128)).then_some(())?;
@@ -232,6 +263,7 @@ mod tests {
             (3, 1, Why::NoHost),
             (3, 3, Why::NoPort),
             (3, 13, Why::Forbidden),
+            (3, 4, Why::TooBig { mtu: 0 }),
             (3, 200, Why::Other { kind: 3, code: 200 }),
             (11, 0, Why::Hops),
         ] {

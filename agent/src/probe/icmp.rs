@@ -394,7 +394,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Why no ICMP socket opens, and the one command that mends it.
-fn closed(v4: bool, error: &io::Error) -> Failed {
+pub(crate) fn closed(v4: bool, error: &io::Error) -> Failed {
     Failed::unknown(match error.kind() {
         io::ErrorKind::PermissionDenied => {
             let binary = std::env::current_exe()
@@ -414,14 +414,14 @@ fn closed(v4: bool, error: &io::Error) -> Failed {
 /// A raw socket is given every ICMP packet of the machine; the kernel leaves out those of other kinds. Where it cannot,
 /// they are left out when they are read.
 #[expect(unsafe_code, reason = "no safe wrapper sets the ICMP filters of raw sockets")]
-fn hear_only_what_concerns_echoes(socket: &Socket, form: Form) {
+pub(crate) fn hear_only_what_concerns_echoes(socket: &Socket, form: Form) {
     use std::os::fd::AsRawFd;
     /// `ICMP_FILTER` of linux/icmp.h and `ICMPV6_FILTER` of linux/icmpv6.h: a set bit blocks a type.
     const FILTER: libc::c_int = 1;
     let mut blocked = [u32::MAX; 8];
     let (level, words, kinds): (_, usize, &[u8]) = match form {
         Form::RawV4 => (libc::SOL_RAW, 1, &[0, 3, 11]),
-        Form::RawV6 => (libc::SOL_ICMPV6, 8, &[1, 3, 129]),
+        Form::RawV6 => (libc::SOL_ICMPV6, 8, &[1, 2, 3, 129]),
         Form::DatagramV4 | Form::DatagramV6 => return,
     };
     for kind in kinds {

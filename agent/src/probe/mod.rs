@@ -3,14 +3,14 @@
 //! A [`Prober`] holds what all runs share. A run never errs and never panics: what went wrong with the target is
 //! `fail`, what kept us from measuring is `unknown`, and both come with a sentence for a person.
 
-mod echo;
+pub(crate) mod echo;
 mod http;
-mod icmp;
-mod resolve;
+pub(crate) mod icmp;
+pub(crate) mod resolve;
 mod status;
-mod target;
+pub(crate) mod target;
 mod tcp;
-mod tls;
+pub(crate) mod tls;
 
 use std::io;
 use std::sync::Arc;
@@ -122,23 +122,23 @@ impl Prober {
 
 /// Until when something may take, and how long that was in all, for the message.
 #[derive(Clone, Copy)]
-struct Limit {
+pub(crate) struct Limit {
     deadline: tokio::time::Instant,
     timeout: Millis,
 }
 
 impl Limit {
     /// From now on.
-    fn new(timeout: Millis) -> Limit {
+    pub(crate) fn new(timeout: Millis) -> Limit {
         Limit { deadline: tokio::time::Instant::now() + timeout.duration(), timeout }
     }
 }
 
 /// A run that ended without a measurement.
 #[derive(Debug)]
-struct Failed {
-    outcome: Outcome,
-    message: String,
+pub(crate) struct Failed {
+    pub(crate) outcome: Outcome,
+    pub(crate) message: String,
 }
 
 impl Failed {
@@ -165,7 +165,7 @@ impl From<Failed> for Measured {
 }
 
 /// `text` without control characters, cut to what a message may hold.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut message = String::with_capacity(text.len().min(MAX_MESSAGE));
     for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
         if message.len() + c.len_utf8() > MAX_MESSAGE - '…'.len_utf8() {
@@ -178,7 +178,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// An error of the network in the words of the field, without the system's numbers.
-fn plain(error: &io::Error) -> String {
+pub(crate) fn plain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "refused".to_owned(),
         io::ErrorKind::ConnectionReset => "reset by the other side".to_owned(),

@@ -16,7 +16,7 @@ const MAX_ADDRESSES: usize = 16;
 
 /// The system's resolver, with a bound on what it may hold.
 #[derive(Clone)]
-pub(super) struct Resolver(Arc<Semaphore>);
+pub(crate) struct Resolver(Arc<Semaphore>);
 
 impl Default for Resolver {
     fn default() -> Resolver {
@@ -29,7 +29,7 @@ impl Resolver {
     ///
     /// # Errors
     /// The name does not resolve, or not in time: a failure. `unknown` where the wait was for other names.
-    pub(super) async fn resolve(&self, target: &str, limit: Limit) -> Result<Vec<IpAddr>, Failed> {
+    pub(crate) async fn resolve(&self, target: &str, limit: Limit) -> Result<Vec<IpAddr>, Failed> {
         if let Some(address) = literal(target) {
             return Ok(vec![address]);
         }
@@ -65,7 +65,7 @@ impl Resolver {
 }
 
 /// The address that `target` is, if it is one; an IPv4 address in IPv6 clothes is an IPv4 address.
-pub(super) fn literal(target: &str) -> Option<IpAddr> {
+pub(crate) fn literal(target: &str) -> Option<IpAddr> {
     target.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 

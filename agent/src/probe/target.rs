@@ -123,17 +123,17 @@ fn is_name(target: &str) -> bool {
 
 /// Where an HTTP request goes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Place {
-    pub(super) tls: bool,
+pub(crate) struct Place {
+    pub(crate) tls: bool,
     /// Address or name, without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) uri: Uri,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) uri: Uri,
 }
 
 impl Place {
     /// Reads a whole `http://` or `https://` URL; a fragment is left out.
-    pub(super) fn parse(url: &str) -> Result<Place, BadProbe> {
+    pub(crate) fn parse(url: &str) -> Result<Place, BadProbe> {
         let bad = || BadProbe::BadUrl(url.chars().take(100).collect());
         if url.len() > MAX_URL || !url.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(bad());
@@ -172,7 +172,7 @@ impl Place {
     }
 
     /// Where a `Location` leads that was met here: a URL, or a reference relative to this one (RFC 3986, 5.2).
-    pub(super) fn join(&self, location: &[u8]) -> Result<Place, BadProbe> {
+    pub(crate) fn join(&self, location: &[u8]) -> Result<Place, BadProbe> {
         let mut text = String::new();
         for &byte in location.trim_ascii() {
             if byte.is_ascii_graphic() {

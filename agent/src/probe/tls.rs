@@ -85,7 +85,7 @@ async fn system_roots() -> Result<Vec<CertificateDer<'static>>, Failed> {
 }
 
 /// Why a handshake failed, in a person's words.
-pub(super) fn why(error: &io::Error, host: &str) -> String {
+pub(crate) fn why(error: &io::Error, host: &str) -> String {
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
         return match error.kind() {
             io::ErrorKind::UnexpectedEof => {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::neighbour::{
@@ -148,27 +148,28 @@ impl Asker {
         })
     }
 
-    /// Has the kernel put what it believes of a neighbour to the proof: it asks three times, a second apart.
-    pub(crate) fn prove(&mut self, interface: u32, address: IpAddr) -> io::Result<()> {
-        let mut change = NeighbourMessage::default();
-        change.header.ifindex = interface;
-        change.header.state = NeighbourState::Probe;
+    /// Asks the kernel to find out now whether a neighbour that it knows still answers; what comes of it is the state of
+    /// its entry, three seconds later at the latest. Needs the right to change neighbours.
+    pub(crate) fn verify(mut self, interface: u32, address: IpAddr) -> io::Result<()> {
+        let mut entry = NeighbourMessage::default();
+        (entry.header.ifindex, entry.header.state) = (interface, NeighbourState::Probe);
         let destination = match address {
             IpAddr::V4(ip) => {
-                change.header.family = AddressFamily::Inet;
+                entry.header.family = AddressFamily::Inet;
                 NeighbourAddress::Inet(ip)
             }
             IpAddr::V6(ip) => {
-                change.header.family = AddressFamily::Inet6;
+                entry.header.family = AddressFamily::Inet6;
                 NeighbourAddress::Inet6(ip)
             }
         };
-        change.attributes.push(NeighbourAttribute::Destination(destination));
-        let flags = NLM_F_REQUEST | NLM_F_REPLACE | NLM_F_ACK;
-        match self.ask(RouteNetlinkMessage::NewNeighbour(change), flags) {
-            Ok(_) => Ok(()),
-            Err(e) if e.raw_os_error() == Some(0) => Ok(()),
+        entry.attributes.push(NeighbourAttribute::Destination(destination));
+        self.send(RouteNetlinkMessage::NewNeighbour(entry), NLM_F_REQUEST | NLM_F_REPLACE)?;
+        let mut buffer = Vec::with_capacity(MAX_DATAGRAM);
+        match self.socket.recv(&mut buffer, 0) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(e) => Err(e),
+            Ok(_) => Err(io::ErrorKind::PermissionDenied.into()),
         }
     }
 
@@ -186,7 +187,7 @@ impl Asker {
         leases.min().map(|(_, seconds)| Millis::from_secs(seconds.into()))
     }
 
-    fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         (header.flags, header.sequence_number) = (flags, self.sequence);
@@ -194,7 +195,11 @@ impl Asker {
         packet.finalize();
         let mut bytes = vec![0; packet.buffer_len()];
         packet.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
+        self.socket.send(&bytes, 0).map(drop)
+    }
+
+    fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+        self.send(message, flags)?;
         let is_dump = flags & NLM_F_DUMP == NLM_F_DUMP;
         let mut found = Vec::new();
         let mut buffer = Vec::with_capacity(MAX_DATAGRAM);

@@ -2,6 +2,7 @@
 //! written to the disk.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use schedules::{Millis, Time};
 
@@ -12,6 +13,8 @@ use crate::report::{AgentOutage, Climb, Moment, Status, What, Why};
 use crate::spool::{Before, Spool, SpoolError, Stamp};
 use crate::state::{Kept, Now, Standing};
 
+/// A climb that lasts longer has found nothing: its end is waited for by others.
+const LONGEST_CLIMB: Duration = Duration::from_secs(120);
 /// On a good day so many lines are written at a time.
 const CALM: i64 = 10;
 
@@ -144,21 +147,23 @@ impl<L: Link> Agent<L> {
         }
     }
 
-    pub(super) fn begin_climb(&mut self, why: Why) {
+    pub(super) fn begin_climb(&mut self, why: Why, now: Now) {
         let (Some(plan), Some(mut server)) = (self.state.ladder().cloned(), self.link.leads_to()) else {
-            return;
+            return self.state.handle_climb(None, now);
         };
         server.address = self.route.server.map(|server| server.ip());
         tracing::debug!(?why, "the ladder of evidence is climbed");
         let link = std::sync::Arc::clone(&self.link);
-        self.climb = Some(tokio::spawn(async move { link.climb(plan, server, why).await }));
+        self.climb = Some(tokio::spawn(async move {
+            tokio::time::timeout(LONGEST_CLIMB, link.climb(plan, server, why)).await.ok()
+        }));
     }
 
-    pub(super) fn end_climb(&mut self, climb: Result<Climb, tokio::task::JoinError>, now: Now) {
+    pub(super) fn end_climb(&mut self, climb: Result<Option<Climb>, tokio::task::JoinError>, now: Now) {
         self.climb = None;
         let climb =
             climb.inspect_err(|e| tracing::error!(error = %e, "a climb of the ladder was broken off"));
-        self.state.handle_climb(climb.ok(), now);
+        self.state.handle_climb(climb.ok().flatten(), now);
     }
 
     /// What the state machine tells of an outage, with what it does not know.
@@ -239,5 +244,26 @@ impl<L: Link> Agent<L> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boots_are_counted_while_an_outage_goes_on_and_not_once_it_is_over() {
+        for (ended_at, boots) in [(None, 3), (Some(Time(9)), 2)] {
+            let mut spool = Spool::in_memory().unwrap();
+            let outage = AgentOutage { began_at: Time(1), ended_at, boots: 2, ..AgentOutage::default() };
+            let kept = Kept { outage, fell: vec![("link".into(), "eth0".into())] };
+            spool.set_outage(Some(serde_json::to_string(&kept).unwrap()));
+            let before = Before { clean: Some(false), boots: 1, last: None };
+            let found = left_open(&spool, &before).unwrap().unwrap();
+            assert_eq!(found.outage.boots, boots);
+            assert_eq!((found.outage.began_at, found.fell), (Time(1), kept.fell));
+            spool.set_outage(Some("no outage".into()));
+            assert!(left_open(&spool, &before).unwrap().is_none(), "what is damaged is none");
+        }
     }
 }

@@ -308,3 +308,39 @@ fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
     }
     Ok(beside(&aside))
 }
+
+#[cfg(test)]
+mod tests {
+    use schedules::Time;
+
+    use super::*;
+    use crate::report::What;
+    use crate::spool::{Before, Stamp};
+
+    #[test]
+    fn a_database_of_the_first_version_opens_with_all_that_was_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.db");
+        let db = Connection::open(&path).unwrap();
+        db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
+        db.execute_batch(SCHEMA_1).unwrap();
+        db.execute_batch(
+            "INSERT INTO meta VALUES ('log', 'the-one'), ('server', 'https://192.0.2.1'), ('device', '7'),
+                 ('name', 'edge'), ('secret', 's3cret'), ('stopped', 'no'), ('seq_reserved', '10004');
+             INSERT INTO boots VALUES (1, 'boot-a');
+             INSERT INTO records VALUES (4, 1700000000000, 5, 1, 'boot', 1, NULL, 100,
+                 '{\"kind\":\"boot\",\"boot_id\":\"boot-a\",\"booted_at\":1}');
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+        drop(db);
+        let mut spool = Spool::open(&path).unwrap();
+        assert_eq!((spool.log(), spool.waiting()), ("the-one", 1));
+        assert_eq!(spool.identity().map(|identity| identity.device), Some(7));
+        let before = spool.start("boot-b", Time(2), Stamp { at: Time(3), mono: Millis(1) }).unwrap();
+        assert_eq!(before, Before { clean: Some(false), boots: 1, last: None });
+        let records = spool.batch(10, 1_000_000).unwrap();
+        assert!(matches!(&records[0].what, What::Boot(boot) if boot.boot_id == "boot-a"));
+        assert_eq!((records[0].seq, records[1].seq), (4, 10_005));
+    }
+}

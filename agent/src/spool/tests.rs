@@ -435,7 +435,7 @@ fn a_torn_end_of_the_journal_takes_the_last_moments_and_nothing_else() {
             assert_eq!(spool.identity(), Some(&identity()));
             let last = before.last.unwrap();
             let first_lost = (0..40).position(|n| line(n) == last).unwrap() + 1;
-            assert!(first_lost >= 30 && first_lost < 40, "{torn} {garbled}: {first_lost}");
+            assert!((30..40).contains(&first_lost), "{torn} {garbled}: {first_lost}");
             let lines: Vec<Moment> = (0..i64::try_from(first_lost).unwrap()).map(line).collect();
             assert_eq!(spool.lines(100).unwrap(), lines);
             let seqs = seqs(&spool.batch(100, usize::MAX).unwrap());

@@ -124,12 +124,6 @@ pub struct Cohort {
     pub moved: Option<(String, String)>,
 }
 
-impl Default for Inbound {
-    fn default() -> Inbound {
-        Inbound::NotMeasured
-    }
-}
-
 /// The server itself was away, or cut off, for most of the outage and from its beginning on.
 pub(super) fn absence(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
     let long = dossier.end().since(dossier.from);

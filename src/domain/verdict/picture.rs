@@ -97,11 +97,14 @@ impl<'a> Picture<'a> {
     /// The interface on the way out.
     #[must_use]
     pub fn interface(&self) -> Option<&'a str> {
-        self.rungs.iter().find_map(|rung| match &rung.step {
-            Step::Link { interface, .. } | Step::Address { interface, .. } if !interface.is_empty() => {
+        self.rungs.iter().find_map(|rung| {
+            if let Step::Link { interface, .. } | Step::Address { interface, .. } = &rung.step
+                && !interface.is_empty()
+            {
                 Some(interface.as_str())
+            } else {
+                None
             }
-            _ => None,
         })
     }
 
@@ -132,9 +135,12 @@ impl<'a> Picture<'a> {
     /// The first gateway, IPv4 before IPv6 as the agent tells them.
     #[must_use]
     pub fn gateway_address(&self) -> Option<IpAddr> {
-        self.rungs.iter().find_map(|rung| match rung.step {
-            Step::Neighbour { gateway, .. } | Step::Gateway { gateway } => Some(gateway),
-            _ => None,
+        self.rungs.iter().find_map(|rung| {
+            if let Step::Neighbour { gateway, .. } | Step::Gateway { gateway } = rung.step {
+                Some(gateway)
+            } else {
+                None
+            }
         })
     }
 
@@ -150,26 +156,29 @@ impl<'a> Picture<'a> {
 
     /// What was found of each anchor.
     pub fn anchors(&self) -> impl Iterator<Item = Anchor> + use<'a> {
-        self.rungs.iter().filter_map(|rung| match rung.step {
-            Step::Anchor { address, given } => {
+        self.rungs.iter().filter_map(|rung| {
+            if let Step::Anchor { address, given } = rung.step {
                 Some(Anchor { address, given, held: rung.outcome, loss_permille: rung.loss_permille })
+            } else {
+                None
             }
-            _ => None,
         })
     }
 
     /// What was found of each question to a resolver.
     pub fn asked(&self) -> impl Iterator<Item = Asked<'a>> + use<'a> {
-        self.rungs.iter().filter_map(|rung| match &rung.step {
-            Step::Resolver { resolver, configured, transport, ours, rcode, .. } => Some(Asked {
+        self.rungs.iter().filter_map(|rung| {
+            let Step::Resolver { resolver, configured, transport, ours, rcode, .. } = &rung.step else {
+                return None;
+            };
+            Some(Asked {
                 resolver: *resolver,
                 configured: *configured,
                 transport: *transport,
                 ours: *ours,
                 rcode: rcode.as_deref(),
                 held: rung.outcome,
-            }),
-            _ => None,
+            })
         })
     }
 
@@ -194,9 +203,8 @@ impl<'a> Picture<'a> {
     /// The server's name.
     #[must_use]
     pub fn host(&self) -> Option<&'a str> {
-        self.rungs.iter().find_map(|rung| match &rung.step {
-            Step::ServerName { host, .. } => Some(host.as_str()),
-            _ => None,
+        self.rungs.iter().find_map(|rung| {
+            if let Step::ServerName { host, .. } = &rung.step { Some(host.as_str()) } else { None }
         })
     }
 
@@ -208,9 +216,12 @@ impl<'a> Picture<'a> {
 
     /// What was found of each of the server's addresses.
     pub fn connects(&self) -> impl Iterator<Item = (SocketAddr, bool, Held)> + use<'a> {
-        self.rungs.iter().filter_map(|rung| match rung.step {
-            Step::ServerConnect { address, refused } => Some((address, refused, rung.outcome)),
-            _ => None,
+        self.rungs.iter().filter_map(|rung| {
+            if let Step::ServerConnect { address, refused } = rung.step {
+                Some((address, refused, rung.outcome))
+            } else {
+                None
+            }
         })
     }
 
@@ -223,12 +234,8 @@ impl<'a> Picture<'a> {
     /// What was wrong with that, and by how much the clock lies outside of the certificate's time.
     #[must_use]
     pub fn tls_error(&self) -> Option<(TlsError, Option<Millis>)> {
-        self.rungs.iter().find_map(|rung| match rung.step {
-            Step::ServerTls { error: Some(error), clock_off } if rung.outcome == Held::Fail => {
-                Some((error, clock_off))
-            }
-            _ => None,
-        })
+        let failed = self.rungs.iter().filter(|rung| rung.outcome == Held::Fail);
+        failed.filter_map(|rung| tls_of(&rung.step)).next()
     }
 
     /// Whether the server answers.
@@ -240,31 +247,30 @@ impl<'a> Picture<'a> {
     /// The status it answered with.
     #[must_use]
     pub fn answer_status(&self) -> Option<u16> {
-        self.rungs.iter().find_map(|rung| match rung.step {
-            Step::ServerAnswer { status } => status,
-            _ => None,
-        })
+        self.rungs
+            .iter()
+            .find_map(|rung| if let Step::ServerAnswer { status } = rung.step { status } else { None })
     }
 
     /// The routes.
     pub fn ways(&self) -> impl Iterator<Item = Way<'a>> + use<'a> {
         self.rungs.iter().filter(|rung| rung.outcome != Held::NotMeasured).filter_map(|rung| {
-            match &rung.step {
-                Step::Route { target, server, hops, .. } => {
-                    Some(Way { target: *target, server: *server, hops })
-                }
-                _ => None,
+            if let Step::Route { target, server, hops, .. } = &rung.step {
+                Some(Way { target: *target, server: *server, hops })
+            } else {
+                None
             }
         })
     }
 
     /// What was found of the largest packets.
     pub fn sizes(&self) -> impl Iterator<Item = Size> + use<'a> {
-        self.rungs.iter().filter_map(|rung| match rung.step {
-            Step::PacketSize { largest, mtu, told, .. } => {
+        self.rungs.iter().filter_map(|rung| {
+            if let Step::PacketSize { largest, mtu, told, .. } = rung.step {
                 Some(Size { largest, mtu, told, held: rung.outcome })
+            } else {
+                None
             }
-            _ => None,
         })
     }
 
@@ -272,9 +278,12 @@ impl<'a> Picture<'a> {
     #[must_use]
     pub fn is_local(&self, wanted: IpAddr) -> bool {
         self.gateway_address() == Some(wanted)
-            || self.rungs.iter().any(|rung| match &rung.step {
-                Step::Address { addresses, .. } => addresses.iter().any(|own| covers(own, wanted)),
-                _ => false,
+            || self.rungs.iter().any(|rung| {
+                if let Step::Address { addresses, .. } = &rung.step {
+                    addresses.iter().any(|own| covers(own, wanted))
+                } else {
+                    false
+                }
             })
     }
 
@@ -285,6 +294,14 @@ impl<'a> Picture<'a> {
             || self.connects().any(|(_, refused, held)| held == Held::Ok || refused)
             || self.asked().any(|asked| asked.held == Held::Ok && !self.is_local(asked.resolver))
             || self.page() == Held::Ok
+    }
+}
+
+fn tls_of(step: &Step) -> Option<(TlsError, Option<Millis>)> {
+    if let Step::ServerTls { error: Some(error), clock_off } = step {
+        Some((*error, *clock_off))
+    } else {
+        None
     }
 }
 

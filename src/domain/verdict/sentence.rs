@@ -44,7 +44,7 @@ pub fn long_span(span: Millis) -> String {
 
 /// Thousandths as percent.
 pub(super) fn percent(permille: u32) -> String {
-    if permille % 10 == 0 {
+    if permille.is_multiple_of(10) {
         format!("{} %", permille / 10)
     } else {
         format!("{}.{} %", permille / 10, permille % 10)
@@ -94,11 +94,7 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
     let thing = found.thing.as_str();
     let named = |before: &str| if thing.is_empty() { String::new() } else { format!("{before}{thing}") };
     match found.code {
-        Code::SitePower => {
-            let neither = if found.devices == 2 { "neither" } else { "none" };
-            let count = found.devices;
-            format!("Power was lost at {here} {when}: {count} devices rebooted, {neither} shut down cleanly.")
-        }
+        Code::SitePower => site_power(here, found.devices, when),
         Code::DevicePower => {
             format!("{device} lost its power {when}: it rebooted, and had not been shut down.")
         }
@@ -119,12 +115,7 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
                 "The provider's line to {here} was cut {when}: the gateway answered, and nothing beyond it did."
             )
         }
-        Code::ProviderCore => {
-            let hop = named(", behind hop ");
-            format!(
-                "The network of {here}'s provider failed {when}: the line held, and the way ended further out{hop}."
-            )
-        }
+        Code::ProviderCore => provider_core(here, thing, when),
         Code::Transit => format!(
             "Between providers something failed {when}: from {here} a part of the internet could be reached, and a part could not."
         ),
@@ -137,16 +128,8 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
         Code::OurDns => {
             format!("Our own name{} did not resolve at {here} {when}, and other names did.", named(" "))
         }
-        Code::Server => match thing {
-            "" => format!("Our server did not answer {when}: from {here} all else could be reached."),
-            thing => format!("The fault was at our own end {when}: {thing}."),
-        },
-        Code::Path => {
-            let others = if cohort.others.fine > 0 { ", and other sites reached us" } else { "" };
-            format!(
-                "The way between {here}'s provider and our server was broken {when}: all else could be reached{others}."
-            )
-        }
+        Code::Server => server(here, thing, when),
+        Code::Path => path(here, cohort, when),
         Code::DeviceClock => {
             format!(
                 "The clock of {device} was off{} {when}: it took our certificate for invalid.",
@@ -184,6 +167,32 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
         }
         Code::Provisional | Code::Unknown => unknown(dossier, None),
     }
+}
+
+fn site_power(here: &str, devices: usize, when: &str) -> String {
+    let neither = if devices == 2 { "neither" } else { "none" };
+    format!("Power was lost at {here} {when}: {devices} devices rebooted, {neither} shut down cleanly.")
+}
+
+fn provider_core(here: &str, hop: &str, when: &str) -> String {
+    let hop = if hop.is_empty() { String::new() } else { format!(", behind hop {hop}") };
+    format!(
+        "The network of {here}'s provider failed {when}: the line held, and the way ended further out{hop}."
+    )
+}
+
+fn server(here: &str, why: &str, when: &str) -> String {
+    match why {
+        "" => format!("Our server did not answer {when}: from {here} all else could be reached."),
+        why => format!("The fault was at our own end {when}: {why}."),
+    }
+}
+
+fn path(here: &str, cohort: &Cohort, when: &str) -> String {
+    let others = if cohort.others.fine > 0 { ", and other sites reached us" } else { "" };
+    format!(
+        "The way between {here}'s provider and our server was broken {when}: all else could be reached{others}."
+    )
 }
 
 /// What is said as long as the device tells nothing.

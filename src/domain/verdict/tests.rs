@@ -3,6 +3,7 @@
 mod any;
 mod table;
 mod two;
+mod way;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -59,7 +59,7 @@ fn port(look: &Look<'_>) -> Finding {
 }
 
 /// Whether large packets get stuck, as they do not on a good day.
-fn stuck<'a>(look: &'a Look<'_>) -> Option<(Size, u32)> {
+fn stuck(look: &Look<'_>) -> Option<(Size, u32)> {
     let then = look.good_day.and_then(|then| then.sizes().filter_map(|size| size.largest).max());
     look.now.sizes().find_map(|size| {
         let largest = size.largest?;

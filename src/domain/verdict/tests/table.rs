@@ -3,10 +3,10 @@
 use super::*;
 
 /// A case: what it is, what was recorded, who was around, what is to come of it, and how sure at least and at most.
-type Case = (&'static str, Dossier, Cohort, Code, std::ops::RangeInclusive<u8>);
+pub(super) type Case = (&'static str, Dossier, Cohort, Code, std::ops::RangeInclusive<u8>);
 
 #[track_caller]
-fn hold(cases: Vec<Case>) {
+pub(super) fn hold(cases: Vec<Case>) {
     for (name, dossier, cohort, code, sure) in cases {
         let verdict = judge(&dossier, &cohort);
         assert_eq!(verdict.code, code, "{name}: {verdict:#?}");
@@ -378,98 +378,6 @@ fn our_own_end() {
     ]);
 }
 
-#[test]
-fn portals_packets_and_families() {
-    let portal =
-        good().fail(&["page", "server-tls"]).skip(&["server-answer"]).each(|rung| match &mut rung.step {
-            Step::Page { changed, .. } => *changed = true,
-            Step::ServerTls { error, .. } => *error = Some(TlsError::NotTls),
-            _ => {}
-        });
-    let walled = good().fail(&["anchor", "page"]).no_server().each(|rung| {
-        if let Step::Page { changed, .. } = &mut rung.step {
-            *changed = true;
-        }
-    });
-    let edited = good().fail(&["page"]).no_server().each(|rung| {
-        if let Step::Page { changed, .. } = &mut rung.step {
-            *changed = true;
-        }
-    });
-    let clamp = |largest: u32| {
-        move |rung: &mut Rung| {
-            if let Step::PacketSize { largest: most, .. } = &mut rung.step {
-                (*most, rung.outcome) = (Some(largest), Held::Fail);
-            }
-        }
-    };
-    let stuck = good().fail(&["server-tls"]).skip(&["server-answer"]).each(clamp(1_400));
-    let unanswered = good().fail(&["server-answer"]).each(clamp(1_400)).each(|rung| {
-        if let Step::ServerAnswer { status } = &mut rung.step {
-            *status = None;
-        }
-    });
-    let pppoe = good().no_server().each(clamp(1_492));
-    let six = |held: Held| {
-        let mut ladder = good();
-        let addresses = vec!["2001:db8::7/64".to_owned()];
-        ladder.0.insert(
-            2,
-            rung(Step::Address { interface: "eth0".into(), family: Family::Ipv6, addresses }, Held::Ok),
-        );
-        ladder.0.insert(5, rung(Step::Anchor { address: ip("2001:db8:1::1"), given: true }, held));
-        ladder
-    };
-    let six_server = |ladder: Ladder| {
-        ladder.each(|rung| {
-            if let Step::ServerConnect { address, .. } = &mut rung.step {
-                *address = "[2001:db8:2::10]:443".parse().unwrap();
-            }
-        })
-    };
-    let six_broken = six_server(six(Held::Fail)).no_server();
-    let never_had_six = {
-        let mut ladder = six_broken.clone();
-        ladder.0.retain(|rung| !matches!(rung.step, Step::Address { family: Family::Ipv6, .. }));
-        ladder
-    };
-    let six_good = Some(kept(six(Held::Ok), Why::Baseline, FROM - minutes(99)));
-    hold(vec![
-        ("a portal", climbed(portal), others_fine(), Code::CaptivePortal, 85..=99),
-        ("a walled garden", climbed(walled), others_fine(), Code::CaptivePortal, 75..=90),
-        (
-            "a page that somebody edited long ago",
-            Dossier {
-                good_day: Some(kept(edited.clone(), Why::Baseline, FROM - minutes(99))),
-                ..climbed(edited)
-            },
-            others_fine(),
-            Code::Path,
-            50..=90,
-        ),
-        ("large packets get stuck", climbed(stuck), others_fine(), Code::Mtu, 75..=90),
-        ("an answer gets stuck", climbed(unanswered), others_fine(), Code::Mtu, 70..=90),
-        (
-            "a smaller MTU is as always",
-            Dossier {
-                good_day: Some(kept(pppoe.clone(), Why::Baseline, FROM - minutes(99))),
-                ..climbed(pppoe)
-            },
-            others_fine(),
-            Code::Path,
-            60..=90,
-        ),
-        (
-            "IPv6 alone",
-            Dossier { good_day: six_good, ..climbed(six_broken) },
-            others_fine(),
-            Code::AddressFamily,
-            75..=95,
-        ),
-        ("one that never had IPv6", climbed(never_had_six), others_fine(), Code::Path, 40..=90),
-    ]);
-}
-
 fn minute(n: i64, loss: u32, errors: u64, used: u32) -> Moment {
     Moment {
         at: FROM - minutes(5) + Millis::from_secs(30 * n),
@@ -585,7 +493,7 @@ fn while_nothing_is_told_the_cohort_says_what_is_the_likeliest() {
 #[test]
 fn every_code_comes_from_some_evidence() {
     // Read off the tables of this file: a code that no case leads to is a code without a test.
-    let source = [include_str!("table.rs"), include_str!("two.rs")].concat();
+    let source = [include_str!("table.rs"), include_str!("two.rs"), include_str!("way.rs")].concat();
     for code in Code::ALL {
         let name = format!("Code::{code:?}");
         assert!(source.matches(&name).count() > 0, "{name} has no case");
