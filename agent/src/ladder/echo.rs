@@ -123,27 +123,39 @@ impl Echoes {
         let interest = Interest::READABLE | Interest::ERROR;
         loop {
             tokio::time::timeout_at(until, self.socket.ready(interest)).await.ok()?.ok()?;
-            let take = || self.take().ok_or_else(|| io::ErrorKind::WouldBlock.into());
-            if let Ok(fate) = self.socket.try_io(interest, take) {
+            // One kind of readiness at a time: that is what is taken back where there is nothing more.
+            let nothing = || io::ErrorKind::WouldBlock.into();
+            let packet = || self.take_packet().ok_or_else(nothing);
+            let complaint = || self.take_complaint().ok_or_else(nothing);
+            let heard = self.socket.try_io(Interest::READABLE, packet);
+            if let Ok(fate) = heard.or_else(|_| self.socket.try_io(Interest::ERROR, complaint)) {
                 return Some(fate);
             }
         }
     }
 
-    /// What has been heard already. Reads until there is something that concerns us, or nothing more.
-    fn take(&self) -> Option<Fate> {
+    /// The next packet that has arrived already and concerns us.
+    fn take_packet(&self) -> Option<Fate> {
         let mut buffer = vec![0; ROOM];
         for _ in 0..MOST_READ {
             let packet = receive(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
-            let nothing = is_nothing(&packet);
+            if is_nothing(&packet) {
+                return None;
+            }
+            // An error here is about an echo from before, and stands in the error queue as well.
             if let Ok(Packet { len, from: Some(from), .. }) = packet
                 && let Some(fate) = self.read(&buffer[..len], from)
             {
                 return Some(fate);
             }
-            if !nothing {
-                continue;
-            }
+        }
+        None
+    }
+
+    /// The next thing in the error queue that somebody said about an echo.
+    fn take_complaint(&self) -> Option<Fate> {
+        let mut buffer = vec![0; ROOM];
+        for _ in 0..MOST_READ {
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_ERRQUEUE;
             let error = receive(self.socket.as_raw_fd(), &mut buffer, flags);
             if is_nothing(&error) {

@@ -27,6 +27,7 @@ use self::ground::Ground;
 use self::notes::Notes;
 use self::resolver::{Asked, Question};
 use self::route::Towards;
+use crate::probe::BadProbe;
 use crate::probe::resolve::{Resolver, literal};
 use crate::probe::target::Place;
 use crate::report::{Climb, Family, Plan, Step, Why};
@@ -51,6 +52,17 @@ pub struct Server {
     pub pin: Option<[u8; 32]>,
     /// The last address known to work.
     pub address: Option<IpAddr>,
+}
+
+impl Server {
+    /// The server of this URL, and the SHA-256 of its key where that is known.
+    ///
+    /// # Errors
+    /// Where the URL is none of http or https.
+    pub fn at(url: &str, pin: Option<[u8; 32]>) -> Result<Server, BadProbe> {
+        let Place { tls, host, port, .. } = Place::parse(url)?;
+        Ok(Server { host, port, tls, pin, address: None })
+    }
 }
 
 /// Climbs the ladder. `outage` of what is found is for the caller to fill in. Takes two to ten seconds, and twenty to

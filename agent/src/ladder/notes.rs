@@ -6,7 +6,7 @@ use std::time::Instant;
 use schedules::Millis;
 
 use crate::probe::sentence;
-use crate::report::{Held, Rung, Step};
+use crate::report::{Family, Held, Rung, Step, Transport};
 
 /// The most rungs that one climb keeps.
 const MOST: usize = 256;
@@ -71,7 +71,7 @@ impl Notes {
     /// All that was found, from the ground upwards.
     pub(super) fn rungs(&self) -> Vec<Rung> {
         let mut rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        rungs.sort_by_key(|rung| place(&rung.step));
+        rungs.sort_by_key(|rung| (place(&rung.step), beside(&rung.step)));
         rungs
     }
 }
@@ -92,6 +92,27 @@ fn place(step: &Step) -> u8 {
         Step::ServerAnswer { .. } => 11,
         Step::Route { .. } => 12,
         Step::PacketSize { .. } => 13,
+    }
+}
+
+/// Which comes first of several rungs of one step: IPv4, what leads to the server, what this machine asks anyway.
+fn beside(step: &Step) -> (u8, u8) {
+    let of = |second: bool| u8::from(second);
+    match step {
+        Step::Address { family, .. } => (of(*family == Family::Ipv6), 0),
+        Step::Neighbour { gateway, .. } | Step::Gateway { gateway } => (of(gateway.is_ipv6()), 0),
+        Step::Anchor { address, given } => (of(!given), of(address.is_ipv6())),
+        Step::Resolver { configured, transport, .. } => (of(!configured), of(*transport == Transport::Tcp)),
+        Step::ServerConnect { address, .. } => (of(address.is_ipv6()), 0),
+        Step::Route { target, server, transport, .. } => {
+            (of(!server), 2 * of(target.is_ipv6()) + of(*transport == Transport::Tcp))
+        }
+        Step::PacketSize { target, .. } => (of(target.is_ipv6()), 0),
+        Step::Link { .. }
+        | Step::Page { .. }
+        | Step::ServerName { .. }
+        | Step::ServerTls { .. }
+        | Step::ServerAnswer { .. } => (0, 0),
     }
 }
 

@@ -16,7 +16,8 @@ use crate::report::{Hop, Step, Transport};
 const AT_ONCE: u8 = 6;
 /// After how many silent hops in a row it is enough.
 const SILENT: u8 = 5;
-/// How many packets a hop is sent: by ICMP, and by TCP, where each one that arrives is a connection.
+/// How many packets a hop is sent: by ICMP, where the last one is for those that were silent so far, and by TCP, where each
+/// one that arrives is a connection. Routers answer no more than six at once (Linux: `icmp_ratelimit`).
 const ECHOES: u16 = 3;
 const KNOCKS: u16 = 2;
 /// How far apart the packets to one hop leave, and how long others are waited for when each hop has answered once.
@@ -138,7 +139,11 @@ impl Trace {
     /// Whether each of these hops, up to the end, has answered.
     fn have_answered(&self, ttls: &[u8]) -> bool {
         let up_to = self.end.unwrap_or(u8::MAX);
-        ttls.iter().filter(|ttl| **ttl <= up_to).all(|ttl| self.hops[usize::from(*ttl) - 1].address.is_some())
+        ttls.iter().filter(|ttl| **ttl <= up_to).all(|ttl| self.has_heard(*ttl))
+    }
+
+    fn has_heard(&self, ttl: u8) -> bool {
+        self.hops.get(usize::from(ttl) - 1).is_some_and(|hop| hop.address.is_some())
     }
 
     fn have_all_answered(&self, ttls: &[u8]) -> bool {
@@ -255,36 +260,36 @@ fn ended(hops: &[Hop]) -> String {
 async fn by_icmp(ground: &Ground, target: IpAddr, most: u8, timeout: Duration) -> Result<Trace, Untraced> {
     let echoes = Echoes::open(target, 0).map_err(Untraced::Other)?;
     let mut trace = Trace::new(target, most);
-    let mut sent: Vec<Instant> = Vec::new();
+    let mut sent: Vec<(u8, Instant)> = Vec::new();
     loop {
         let ttls = trace.next();
         if ttls.is_empty() {
             return Ok(trace);
         }
         for round in 0..ECHOES {
-            for &ttl in &ttls {
+            let last = round + 1 == ECHOES;
+            let asked: Vec<u8> = ttls.iter().copied().filter(|ttl| !last || !trace.has_heard(*ttl)).collect();
+            for ttl in asked {
                 let seq = u16::try_from(sent.len()).unwrap_or(u16::MAX);
-                sent.push(Instant::now());
+                sent.push((ttl, Instant::now()));
                 let left = echoes.go_as_far_as(ttl).and_then(|()| echoes.send(seq));
                 match left.map_err(|error| Unsent::of(&error)) {
                     Err(Unsent::NoRoute) => return Err(Untraced::NoRoute),
                     Ok(()) | Err(Unsent::Other(_)) => trace.sent(ttl),
                 }
             }
-            let last = round + 1 == ECHOES;
             let mut until = tokio::time::Instant::now() + if last { timeout } else { APART };
             let mut hurried = false;
             while !(last && trace.have_all_answered(&ttls)) {
                 let Some(fate) = echoes.hear(until).await else { break };
-                let seq = usize::from(fate.seq);
-                let Some(began) = sent.get(seq).copied() else { continue };
+                let Some(&(ttl, began)) = sent.get(usize::from(fate.seq)) else { continue };
                 let answer = match fate.why {
                     None => Answer::Arrived,
                     // This machine's own word that nobody is there.
                     Some(_) if ground.is_own(fate.from) && fate.from != target => continue,
                     Some(why) => Answer::Said(fate.from, why),
                 };
-                trace.heard(ttl_of(seq), answer, fate.at.saturating_duration_since(began));
+                trace.heard(ttl, answer, fate.at.saturating_duration_since(began));
                 if last && !hurried && trace.have_answered(&ttls) {
                     hurried = true;
                     until = until.min(tokio::time::Instant::now() + GRACE);
@@ -292,13 +297,6 @@ async fn by_icmp(ground: &Ground, target: IpAddr, most: u8, timeout: Duration) -
             }
         }
     }
-}
-
-/// The hop that an echo was sent to: they leave batch by batch, each batch in rounds.
-fn ttl_of(seq: usize) -> u8 {
-    let in_batch = usize::from(AT_ONCE) * usize::from(ECHOES);
-    let ttl = seq / in_batch * usize::from(AT_ONCE) + seq % in_batch % usize::from(AT_ONCE) + 1;
-    u8::try_from(ttl).unwrap_or(u8::MAX)
 }
 
 async fn by_tcp(ground: &Ground, to: SocketAddr, most: u8, timeout: Duration) -> Trace {
@@ -389,19 +387,6 @@ mod tests {
         });
         assert_eq!(hops.len(), 2);
         assert_eq!(ended(&hops), "it ends at hop 2, 10.0.0.2, which says: host unreachable");
-    }
-
-    #[test]
-    fn each_echo_knows_its_hop() {
-        let mut seq = 0;
-        for batch in 0..4 {
-            for _round in 0..ECHOES {
-                for place in 1..=AT_ONCE {
-                    assert_eq!(ttl_of(seq), batch * AT_ONCE + place);
-                    seq += 1;
-                }
-            }
-        }
     }
 
     #[test]
