@@ -183,3 +183,11 @@ fn some<T: DeserializeOwned>(
     )?;
     Ok(all.into_iter().flatten().collect())
 }
+
+/// How many records of a device are kept.
+///
+/// # Errors
+/// The database's.
+pub fn count(tx: &Tx, device: DeviceId) -> Result<i64> {
+    tx.one("SELECT count(*) FROM dossier_record WHERE device_id = $1", args![device.0], |row| row.get(0))
+}

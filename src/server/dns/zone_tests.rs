@@ -1,3 +1,5 @@
+//! What the zone answers, to whatever packet.
+
 use hickory_proto::op::Message;
 use proptest::prelude::*;
 

@@ -255,11 +255,7 @@ async fn a_record_that_is_sent_twice_counts_once_and_one_that_is_too_large_is_se
         house.call(Credential::Secret(agent.secret), call, None).await.unwrap();
     }
     let device = agent.device;
-    let kept = house.app.store.read(move |tx| {
-        tx.one("SELECT count(*) FROM dossier_record WHERE device_id = $1", crate::args![device.0], |row| {
-            row.get::<i64>(0)
-        })
-    });
+    let kept = house.app.store.read(move |tx| crate::store::dossiers::count(tx, device));
     assert_eq!(kept.unwrap(), 1);
     let mut large = cut_behind_gateway(Why::Again);
     large.rungs[0].reason = "x".repeat(70_000);
