@@ -403,7 +403,7 @@ pub fn congestion(s: &Spot) -> Res<()> {
         &s.access(),
         &[&format!("iifname {line} limit rate over 1000 kbytes/second burst 20 kbytes drop")],
     )?;
-    let flood = ["ping", "-n", "-q", "-i", "0.0007", "-s", "1400", &v4("anchor-a")];
+    let flood = ["ping", "-n", "-q", "-i", "0.004", "-s", "8000", &v4("anchor-a")];
     s.world.begin(&s.device, "flood", &flood)?;
     unsteady(s)
 }

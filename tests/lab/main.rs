@@ -20,7 +20,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use cases::{CAUSES, Case};
 use template::Template;
@@ -29,6 +31,9 @@ use world::Trust;
 
 /// What may fail here, fails with a sentence.
 pub type Res<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Somebody stopped the lab: nothing more is begun.
+pub static STOPPED: AtomicBool = AtomicBool::new(false);
 
 /// What must be there, and the Debian package it comes from.
 const NEEDED: &[(&str, &str)] = &[
@@ -135,7 +140,12 @@ fn sweep_when_stopped(me: String) {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            net::sweep(&|name| name.starts_with(&me));
+            STOPPED.store(true, Ordering::SeqCst);
+            // What a case was just making is there by the second time.
+            for _ in 0..2 {
+                net::sweep(&|name| name.starts_with(&me));
+                thread::sleep(Duration::from_secs(1));
+            }
             std::process::exit(130);
         });
     });
@@ -164,16 +174,26 @@ fn run(me: &str, wanted: Vec<Case>) -> Res<Vec<Trial>> {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().expect("nobody panicked").pop_front();
+                    let next = next.filter(|_| !STOPPED.load(Ordering::SeqCst));
                     let Some((number, case)) = next else { return };
                     let template = match CAUSES[case.cause].trust {
                         Trust::Pinned => pinned.as_ref(),
                         Trust::Vouched => vouched.as_ref(),
                     };
                     let template = template.expect("made above");
-                    let tag = format!("{me}{number}");
-                    let home = dir.path().join(format!("case-{number}"));
-                    let ran = catch_unwind(AssertUnwindSafe(|| Trial::run(&tag, &home, template, &case)));
-                    let trial = ran.unwrap_or_else(|_| Trial::failed(&case, "it panicked"));
+                    let attempt = |name: &str| {
+                        let (tag, home) = (format!("{me}{name}"), dir.path().join(format!("case-{name}")));
+                        let ran = catch_unwind(AssertUnwindSafe(|| Trial::run(&tag, &home, template, &case)));
+                        ran.unwrap_or_else(|_| Trial::failed(&case, "it panicked"))
+                    };
+                    let mut trial = attempt(&number.to_string());
+                    if let Some(why) = trial.error.take() {
+                        println!(
+                            "     {} could not be run, and is begun anew: {why}",
+                            CAUSES[case.cause].name
+                        );
+                        trial = attempt(&format!("{number}-anew"));
+                    }
                     println!("{}", table::row(&trial));
                     done.lock().expect("nobody panicked").push((number, trial));
                 }

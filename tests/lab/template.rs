@@ -24,14 +24,14 @@ const SETTINGS: &[(&str, &str)] = &[
     ("check.retry", "1s"),
     ("check.soft_failures", "2"),
     ("check.timeout", "1s"),
-    ("check_in.every", "1s"),
+    ("check_in.every", "2s"),
     ("check_in.grace", "1s"),
     ("contact.backoff", "2s"),
     ("flap.changes", "100"),
     ("ladder.again", "3s,5s,10s"),
-    ("ladder.baseline", "5s"),
+    ("ladder.baseline", "6s"),
     ("ladder.page_body", PAGE_BODY),
-    ("recorder.every", "1s"),
+    ("recorder.every", "2s"),
     ("ticket.group_wait", "1s"),
 ];
 

@@ -69,7 +69,7 @@ impl Trial {
     fn go(&mut self, tag: &str, home: &Path, template: &Template) -> Res<()> {
         let case = self.case.clone();
         let cause = self.cause();
-        let world = World::start(tag, home, template, case.family)?;
+        let world = World::start(tag, home, template, case.family, case.site)?;
         let device = format!("{}-{}", case.site, case.at);
         let spot = Spot { world: &world, site: case.site, device, form: case.form, family: case.family };
         // A few lines of the record of a good day, and its look at the line.

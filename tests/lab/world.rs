@@ -54,8 +54,9 @@ pub struct World {
 }
 
 impl World {
-    /// Builds the network, starts everything, and waits until all agents report.
-    pub fn start(tag: &str, dir: &Path, template: &Template, family: Family) -> Res<World> {
+    /// Builds the network, starts everything, and waits until all agents report: those of all devices of `site`, and of
+    /// the first one of each other site.
+    pub fn start(tag: &str, dir: &Path, template: &Template, family: Family, site: &str) -> Res<World> {
         copy(&template.dir, dir)?;
         let net = Net::build(tag, &dir.join("net"))?;
         let world = World {
@@ -74,28 +75,33 @@ impl World {
             "page",
             &["busybox", "httpd", "-f", "-p", "80", "-h", &www.display().to_string()],
         )?;
-        world.serve()?;
         for (site, _) in SITES {
             world.hand_out_addresses(site, 10)?;
         }
         fs::write(dir.join("dhcp.sh"), DHCP_SCRIPT)?;
         Command::new("chmod").args(["755", &dir.join("dhcp.sh").display().to_string()]).status()?;
-        for device in net::devices() {
-            world.new_boot(&device)?;
-            world.ask_for_address(&device)?;
+        let is_here = |device: &String| device.starts_with(site) || device.ends_with("-1");
+        let (here, absent): (Vec<String>, Vec<String>) = net::devices().partition(is_here);
+        for device in absent {
+            tell(&dir.join("server"), &["device", "remove", &device, "--yes"])?;
         }
-        for device in net::devices() {
-            let (four, six) = world.addresses(&device);
+        world.serve()?;
+        for device in &here {
+            world.new_boot(device)?;
+            world.ask_for_address(device)?;
+        }
+        for device in &here {
+            let (four, six) = world.addresses(device);
             wait(&format!("addresses {four} and {six} of {device}"), || {
-                let has = world.net.run(&device, &["ip", "-o", "addr", "show", "dev", "eth0"])?;
+                let has = world.net.run(device, &["ip", "-o", "addr", "show", "dev", "eth0"])?;
                 Ok(has.contains(&four) && has.contains(&six))
             })?;
-            world.start_agent(&device)?;
+            world.start_agent(device)?;
         }
         wait("all devices to be up", || {
             let list = world.ask(&["device", "list"])?;
             let up = |name: &String| rows(&list).any(|d| d["name"] == **name && d["state"] == "up");
-            Ok(net::devices().all(|name| up(&name)))
+            Ok(here.iter().all(up))
         })?;
         Ok(world)
     }

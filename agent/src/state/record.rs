@@ -8,29 +8,22 @@ use super::climbs::{Calm, Climbs, Done, found_a_fault};
 use super::{DEFAULT_EVERY, Do, Now, SHORTEST_EVERY, Standing, State, Trouble, Want};
 use crate::report::{AgentOutage, Climb, Config, Plan, What, Why};
 
-/// A clock that moved by less was not set: what it showed before stands.
-const SAME_CLOCK: Millis = Millis::from_secs(1);
-
 /// What was told as the beginning of an outage, by the device's clock: it is its name, and stays the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     /// Nothing yet.
     Not,
-    /// This, since this start of the agent: only a clock that is set moves it.
-    Here(Time),
-    /// This, before this start of the agent.
-    Before(Time),
+    /// This, however the clock was set since.
+    As(Time),
 }
 
 impl Trouble {
     /// When it began, by the device's clock.
     #[must_use]
     pub fn began_at(&self, now: Now) -> Time {
-        let shown = now.shown(self.since);
         match self.told {
-            Told::Not => shown,
-            Told::Here(told) if Millis(told.since(shown).0.saturating_abs()) >= SAME_CLOCK => shown,
-            Told::Here(told) | Told::Before(told) => told,
+            Told::Not => now.shown(self.since),
+            Told::As(told) => told,
         }
     }
 }
@@ -73,7 +66,7 @@ impl State {
             since: now.steady - now.wall.since(outage.began_at).max(Millis::ZERO),
             tries: outage.tries,
             reason: outage.reason.clone(),
-            told: Told::Before(outage.began_at),
+            told: Told::As(outage.began_at),
         };
         if let Some(record) = &mut self.record {
             record.climbs.fell = kept.fell.iter().cloned().collect();
@@ -202,7 +195,7 @@ impl State {
     pub(super) fn begin_outage(&mut self, trouble: &mut Trouble, now: Now) {
         self.handle_stop();
         let began_at = now.shown(trouble.since);
-        trouble.told = Told::Here(began_at);
+        trouble.told = Told::As(began_at);
         self.out.push(Do::Record(What::Outage(outage(trouble, None, now))));
         if let Some(record) = &mut self.record {
             record.climbs.forget();

@@ -81,8 +81,10 @@ impl<'a> Clocks<'a> {
     /// An agent's own outage with its times on the server's clock.
     #[must_use]
     pub fn outage(&self, outage: &AgentOutage) -> AgentOutage {
-        let boot = if outage.boots > 0 { Boot::Earlier } else { Boot::Same };
-        let before: Vec<Moment> = outage.before.iter().map(|moment| self.moment(moment, boot)).collect();
+        let whole = if outage.boots > 0 { Boot::Earlier } else { Boot::Same };
+        let boots = boots(&outage.before, whole);
+        let before: Vec<Moment> =
+            outage.before.iter().zip(boots).map(|(moment, boot)| self.moment(moment, boot)).collect();
         let mut clocks = self.clone();
         clocks.known.extend(outage.before.iter().zip(&before).map(|(reading, truly)| (reading.at, truly.at)));
         let began_at = clocks.map(outage.began_at);
@@ -98,6 +100,16 @@ impl<'a> Clocks<'a> {
             ..outage.clone()
         }
     }
+}
+
+/// In which boot each line was, the last of them in `last`: with each boot the time since boot begins anew.
+fn boots(lines: &[Moment], last: Boot) -> Vec<Boot> {
+    let mut all = vec![last; lines.len()];
+    let anew = lines.windows(2).rposition(|pair| pair[0].mono > pair[1].mono);
+    if let Some(at) = anew {
+        all[..=at].fill(Boot::Earlier);
+    }
+    all
 }
 
 /// In which boot something was.
@@ -146,6 +158,27 @@ mod tests {
         assert_eq!(told.ended_at, Some(NOW - Millis(1_000)));
         assert_eq!(told.before[1].at, NOW - Millis(630_000));
         assert_eq!(clocks.skew(&record, NOW - Millis(1_000)), Some(Millis::ZERO));
+    }
+
+    #[test]
+    fn lines_of_an_earlier_boot_are_dated_by_the_clock() {
+        let line =
+            |ago: i64, mono: i64| Moment { at: NOW - Millis(ago), mono: Millis(mono), ..Moment::default() };
+        let outage = AgentOutage {
+            began_at: NOW - Millis(20_000),
+            before: vec![
+                line(80_000, 9_000),
+                line(50_000, 39_000),
+                line(38_000, 2_000),
+                line(10_000, 30_000),
+            ],
+            ..AgentOutage::default()
+        };
+        let record = record(What::Outage(outage.clone()));
+        let booted_anew = Dating { sent_mono: Millis(40_000), ..dating() };
+        let told = Clocks::new(booted_anew, &record, NOW - Millis(1_000)).outage(&outage);
+        let ago: Vec<i64> = told.before.iter().map(|line| NOW.since(line.at).0).collect();
+        assert_eq!(ago, [80_000, 50_000, 38_000, 10_000]);
     }
 
     #[test]

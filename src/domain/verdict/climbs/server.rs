@@ -12,6 +12,9 @@ use crate::domain::verdict::{Code, Evidence, route};
 /// By how much a clock may be off before a certificate is to blame on it.
 const CLOCK: Millis = Millis::from_secs(60);
 
+/// So many others dropped for each one that was fine, where the server was down for all.
+const MANY: u32 = 4;
+
 /// A fault there, where all before it holds.
 pub(super) fn find(look: &Look<'_>) -> Option<Finding> {
     let now = look.now;
@@ -43,7 +46,8 @@ fn port(look: &Look<'_>) -> Finding {
             .push(Evidence::at(now.at, format!("the route to the server ended behind hop {}{hop}", end.hop)));
     }
     evidence.push(Evidence::of(others.told()));
-    let same = others.dropped > 0 && others.dropped >= others.fine;
+    // A server that is down is down for all; a few may be slow to notice.
+    let same = others.dropped > 0 && others.dropped >= others.fine.saturating_mul(MANY);
     let (code, mut sure) = match (same, others.dropped, others.fine, refused) {
         (true, ..) => (Code::Server, 88),
         (false, 0, 0, true) => (Code::Server, 62),
