@@ -35,6 +35,15 @@ impl Kind {
             Kind::CheckIn | Kind::Ping => false,
         }
     }
+
+    /// Whether it goes to the device's address, and so hears whoever has that now.
+    #[must_use]
+    pub fn is_at_address(self) -> bool {
+        match self {
+            Kind::Icmp | Kind::Tcp | Kind::Contact => true,
+            Kind::Http | Kind::CheckIn | Kind::Ping => false,
+        }
+    }
 }
 
 named! {

@@ -109,6 +109,27 @@ pub fn can_be_contacted(address: IpAddr) -> bool {
     }
 }
 
+/// Where an agent says that it is, and where the server sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// The address that it reports.
+    pub reported: Option<IpAddr>,
+    /// The address that it calls from.
+    pub seen: Option<IpAddr>,
+}
+
+/// Whether an answer from `address`, the last known one of a device that fell silent, says nothing about it, since
+/// `other` is there now: it has that address itself; or both only came from there, through the same NAT. Who has the
+/// address itself is still the one that answers when others come through it.
+#[must_use]
+pub fn is_anothers(address: IpAddr, silent: Whereabouts, other: Whereabouts) -> bool {
+    let is_it = |told: Option<IpAddr>| told.map(|told| told.to_canonical()) == Some(address.to_canonical());
+    // Behind NAT an address of one's own means nothing here; one that is seen as loopback is a proxy's.
+    let is_seen_there = is_it(other.seen) || other.seen.is_none_or(|seen| seen.to_canonical().is_loopback());
+    let has_it = is_it(other.reported) && is_seen_there;
+    has_it || (is_it(other.seen) && !is_it(silent.reported))
+}
+
 /// The way round that a new parent would close: `child … parent child`, or none.
 #[must_use]
 pub fn cycle(
@@ -167,6 +188,26 @@ mod tests {
             (AddressFrom::Fixed, "10.1.2.3", "192.0.2.7", ""),
         ] {
             assert_eq!(own_address(from, ip(reported), ip(seen)), ip(own), "{from} {reported} {seen}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn who_answers_at_an_address_is_whoever_has_it_now() {
+        let ip = |text: &str| text.parse::<IpAddr>().ok();
+        let at = |(reported, seen)| Whereabouts { reported: ip(reported), seen: ip(seen) };
+        let address = ip("192.0.2.7").unwrap();
+        for (silent, other, anothers, why) in [
+            (("192.0.2.7", "192.0.2.7"), ("192.0.2.7", "192.0.2.7"), true, "the address was given to another"),
+            (("192.0.2.7", "192.0.2.7"), ("192.0.2.7", "127.0.0.1"), true, "the same, behind a proxy"),
+            (("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), true, "the same, written otherwise"),
+            (("192.0.2.7", "192.0.2.7"), ("192.0.2.8", "192.0.2.8"), false, "another is elsewhere"),
+            (("192.0.2.7", "192.0.2.7"), ("10.0.0.5", "192.0.2.7"), false, "another comes through it: it is a router"),
+            (("10.0.0.4", "192.0.2.7"), ("10.0.0.5", "192.0.2.7"), true, "both are behind one router, which answers"),
+            (("192.0.2.7", "192.0.2.7"), ("192.0.2.7", "198.51.100.1"), false, "the same private address at another site"),
+            (("192.0.2.7", "192.0.2.7"), ("", ""), false, "nothing is known of the other"),
+        ] {
+            assert_eq!(is_anothers(address, at(silent), at(other)), anothers, "{why}");
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::app::Snapshot;
 use crate::domain::check::{self, Kind};
 use crate::domain::check_in::{missed_at, missing_since};
-use crate::domain::device::{AddressFrom, can_be_contacted};
+use crate::domain::device::{AddressFrom, Whereabouts, can_be_contacted, is_anothers};
 use crate::domain::event::Kind as Happened;
 use crate::domain::ids::DeviceId;
 use crate::server::{config, judge};
@@ -41,7 +41,9 @@ pub fn look(tx: &WriteTx, known: &Snapshot, caller: &Caller) -> store::Result<()
     let by = Actor::System;
     let body = json!({"since": since, "last_check_in_at": last});
     events::record(tx, &by, Happened::AgentSilent, caller.device.into(), &body)?;
-    if is_worth_trying(tx, &device)? {
+    if let Some(other) = who_is_there(tx, &device)? {
+        impostor(tx, &device, &other, &by)?;
+    } else if is_worth_trying(tx, &device)? {
         begin(tx, known, caller.device, &by)?;
     }
     for watched in checks::forget_of_agent(tx, caller.device)? {
@@ -79,6 +81,47 @@ fn is_worth_trying(tx: &Tx, device: &Device) -> store::Result<bool> {
     Ok(can_be_contacted(ip) && !own_addresses(tx)?.contains(&ip))
 }
 
+/// Another device that is at the address of one that fell silent: then whatever answers there says nothing about this
+/// one, until its own check-in comes. What a person fixed is believed.
+///
+/// # Errors
+/// The database's.
+pub fn who_is_there(tx: &Tx, device: &Device) -> store::Result<Option<String>> {
+    let Some(text) = device.address.as_deref() else { return Ok(None) };
+    let Ok(address) = text.parse::<IpAddr>() else { return Ok(None) };
+    match device.address_from {
+        AddressFrom::Fixed => return Ok(None),
+        AddressFrom::Agent | AddressFrom::Seen => {}
+    }
+    let (own, others) = agents::others_at(tx, text, device.id, device.last_check_in_at)?;
+    Ok(others.into_iter().find(|(_, other)| is_anothers(address, own, *other)).map(|(name, _)| name))
+}
+
+fn impostor(tx: &WriteTx, device: &Device, other: &str, by: &Actor) -> store::Result<()> {
+    tracing::info!(device.id = device.id.0, device.name = %device.name, address = ?device.address, other, "another device is at its address");
+    let body = json!({"address": device.address, "there": other});
+    events::record(tx, by, Happened::DeviceImpostor, device.id.into(), &body)?;
+    Ok(())
+}
+
+/// An agent is at other addresses than before: devices that fell silent and were last known there are not tried there
+/// any more.
+///
+/// # Errors
+/// The database's.
+pub fn moved_in(tx: &WriteTx, caller: &Caller, reported: Option<&str>, seen: Option<&str>) -> store::Result<()> {
+    let ip = |text: Option<&str>| text.and_then(|text| text.parse().ok());
+    let here = Whereabouts { reported: ip(reported), seen: ip(seen) };
+    for (silent, address, own) in agents::silent_at(tx, (reported, seen), caller.device)? {
+        let Ok(address) = address.parse() else { continue };
+        if is_anothers(address, own, here) && stop(tx, silent, &Actor::System)? {
+            impostor(tx, &devices::of(tx, silent)?, &caller.name, &Actor::System)?;
+            devices::judge_soon(tx, silent)?;
+        }
+    }
+    Ok(())
+}
+
 /// The addresses of the machine on which the server runs, as its own agent reports them.
 fn own_addresses(tx: &Tx) -> store::Result<Vec<IpAddr>> {
     let Some(this_machine) = settings::this_machine(tx)? else { return Ok(Vec::new()) };
@@ -87,17 +130,19 @@ fn own_addresses(tx: &Tx) -> store::Result<Vec<IpAddr>> {
     Ok(addresses.filter_map(|address| address.split('/').next()?.parse().ok()).collect())
 }
 
-/// Ends the attempts to contact a device, if there are any.
+/// Ends the attempts to contact a device; false where there were none.
 ///
 /// # Errors
 /// The database's.
-pub fn stop(tx: &WriteTx, device: DeviceId, by: &Actor) -> store::Result<()> {
+pub fn stop(tx: &WriteTx, device: DeviceId, by: &Actor) -> store::Result<bool> {
+    let mut any = false;
     for check in checks::of_device(tx, device)? {
         if check.kind == Kind::Contact {
             checks::remove(tx, &check, by)?;
+            any = true;
         }
     }
-    Ok(())
+    Ok(any)
 }
 
 /// How long a parent's proof is waited for, or a child's after its parent came back: until whatever watches it has

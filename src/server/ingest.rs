@@ -396,7 +396,11 @@ impl<'a> Taking<'a> {
             let body = json!({"skew_ms": skew, "device_time": self.dating.sent_at});
             events::record(tx, &self.by, Happened::DeviceClock, caller.device.into(), &body)?;
         }
-        if moved { self.follow_address(reported.as_deref(), seen.as_deref()) } else { Ok(()) }
+        if moved {
+            self.follow_address(reported.as_deref(), seen.as_deref())?;
+            contact::moved_in(tx, caller, reported.as_deref(), seen.as_deref())?;
+        }
+        Ok(())
     }
 
     fn follow_address(&self, reported: Option<&str>, seen: Option<&str>) -> store::Result<()> {

@@ -111,11 +111,18 @@ fn evidence(
         }
     };
     let (sight, back) = sight::known(tx, known)?;
+    let mut checks: Vec<Proof> = checks::proofs(tx, device.id)?.into_iter().map(proof).collect();
+    // What answers at an address that another device has now proves nothing about this one.
+    let is_silent =
+        |p: &Proof| p.kind == Kind::CheckIn && p.health.is_some_and(|h| h.status == Status::Failed);
+    if checks.iter().any(is_silent) && contact::who_is_there(tx, device)?.is_some() {
+        checks.retain(|proof| !proof.kind.is_at_address());
+    }
     Ok(Evidence {
         was: device.state,
         was_since: device.since,
         held_since: device.held_since,
-        checks: checks::proofs(tx, device.id)?.into_iter().map(proof).collect(),
+        checks,
         parents: parents.into_iter().map(|(_, parent)| parent).collect(),
         paused: device.paused_at.is_some(),
         sight,

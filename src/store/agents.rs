@@ -5,6 +5,7 @@ use schedules::{Millis, Time};
 use serde_json::json;
 
 use crate::domain::check::{Health, Kind};
+use crate::domain::device::Whereabouts;
 use crate::domain::event::Kind as Happened;
 use crate::domain::ids::{CheckId, DeviceId};
 use crate::store::checks;
@@ -14,6 +15,8 @@ use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
 /// How long a join token is good.
 pub const TOKEN_LIFE: Millis = Millis::from_secs(7 * 86_400);
+/// The most agents at one address that are looked at.
+const MAX_AT_ONE_ADDRESS: u32 = 100;
 
 /// What a check-in needs to know of its agent, in one look.
 #[derive(Clone, Debug)]
@@ -134,6 +137,61 @@ pub fn next_due(tx: &Tx) -> Result<Option<Time>> {
 pub fn look_at(tx: &WriteTx, device: DeviceId, at: Option<Time>) -> Result<()> {
     tx.run("UPDATE agent SET look_at = $2 WHERE device_id = $1", args![device.0, at])?;
     Ok(())
+}
+
+/// Where agents were last, that called since `since` and may have this address; but for that of `device`, of which it is
+/// told apart where that was.
+///
+/// # Errors
+/// The database's.
+pub fn others_at(
+    tx: &Tx,
+    address: &str,
+    device: DeviceId,
+    since: Option<Time>,
+) -> Result<(Whereabouts, Vec<(String, Whereabouts)>)> {
+    let own = tx.maybe(
+        "SELECT reported_address, seen_address FROM agent WHERE device_id = $1",
+        args![device.0],
+        |row| whereabouts(row, 0),
+    )?;
+    let others = tx.all(
+        &format!(
+            "SELECT d.name, a.reported_address, a.seen_address FROM agent a JOIN device d ON d.id = a.device_id
+             WHERE (a.reported_address = $1 OR a.seen_address = $1) AND a.device_id <> $2
+             AND a.last_check_in_at > $3 LIMIT {MAX_AT_ONE_ADDRESS}"
+        ),
+        args![address, device.0, since.unwrap_or(Time::MIN)],
+        |row| Ok((row.get(0)?, whereabouts(row, 1)?)),
+    )?;
+    Ok((own.unwrap_or_default(), others))
+}
+
+/// The devices that fell silent whose last known address is one of these, and where their agents were; but for `device`,
+/// and those whose address a person fixed.
+///
+/// # Errors
+/// The database's.
+pub fn silent_at(
+    tx: &Tx,
+    addresses: (Option<&str>, Option<&str>),
+    device: DeviceId,
+) -> Result<Vec<(DeviceId, String, Whereabouts)>> {
+    tx.all(
+        &format!(
+            "SELECT d.id, d.address, a.reported_address, a.seen_address
+             FROM device d JOIN agent a ON a.device_id = d.id JOIN check_health h ON h.check_id = a.check_id
+             WHERE (d.address = $1 OR d.address = $2) AND d.id <> $3 AND d.address_from <> 'fixed'
+             AND h.status = 'failed' LIMIT {MAX_AT_ONE_ADDRESS}"
+        ),
+        args![addresses.0, addresses.1, device.0],
+        |row| Ok((DeviceId(row.get(0)?), row.get(1)?, whereabouts(row, 2)?)),
+    )
+}
+
+fn whereabouts(row: &Row, first: usize) -> Result<Whereabouts> {
+    let at = |column| Ok::<_, Error>(row.get::<Option<String>>(column)?.and_then(|text| text.parse().ok()));
+    Ok(Whereabouts { reported: at(first)?, seen: at(first + 1)? })
 }
 
 /// Gives every agent that is waited for at least until `at`.

@@ -3,6 +3,7 @@
 mod calendar;
 mod diagnosis;
 mod history;
+mod impostor;
 mod notify;
 mod properties;
 mod reports;

@@ -24,3 +24,8 @@ CREATE TABLE dns_record (
     said           TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX dns_record_next ON dns_record (next_at) WHERE next_at IS NOT NULL;
+
+-- Who has an address is looked up when an agent moves, or falls silent.
+CREATE INDEX device_address ON device (address) WHERE address IS NOT NULL;
+CREATE INDEX agent_reported_address ON agent (reported_address) WHERE reported_address IS NOT NULL;
+CREATE INDEX agent_seen_address ON agent (seen_address) WHERE seen_address IS NOT NULL;
