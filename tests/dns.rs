@@ -318,3 +318,82 @@ fn what_somebody_else_changed_is_not_fought_over() {
     wait_for("changed again", || state(&world, "gw.devices.example") == "conflict");
     assert_eq!(addresses(bind.port, "gw.devices.example"), ["203.0.113.6"]);
 }
+
+#[test]
+fn a_server_that_is_away_or_refuses_the_key_is_tried_with_one_name_and_told_once() {
+    let world = World::real();
+    let mut bind = Bind::start(&world);
+    bind.stop();
+    for n in 1..=20 {
+        let (name, address) = (format!("d{n}"), format!("192.0.2.{n}"));
+        world.ok(&["device", "add", &name, "--address", &address, "--dns-name", &name_of(n)]);
+    }
+    follow(&world, &bind, OTHER_KEY);
+    let _server = world.serve();
+    let tried = || {
+        let all = world.json(&["dns", "list"]);
+        let all = all.as_array().expect("a list").clone();
+        all.iter().map(|record| record["tries"].as_u64().expect("a count")).sum::<u64>()
+    };
+    let failed = || world.json(&["event", "list", "kind:dns.failed"]).as_array().expect("a list").len();
+    wait_for("it is tried again", || tried() >= 3);
+    assert_eq!(failed(), 1, "twenty names wait for one server: one trouble");
+
+    bind.run();
+    wait_for("the key is refused", || failed() == 2);
+    let before = tried();
+    for n in 1..=20 {
+        world.ok(&["device", "edit", &format!("d{n}"), "--address", &format!("192.0.2.{}", 100 + n)]);
+    }
+    let moved = world.json(&["device", "show", "d20"]);
+    assert_eq!(moved["address"], "192.0.2.120");
+    wait_for("the last one is planned", || {
+        let all = world.json(&["dns", "list"]);
+        all.as_array().expect("a list").iter().any(|record| record["address"] == "192.0.2.120")
+    });
+    assert!(tried() <= before, "whatever moves, a wrong key is not tried again at once");
+    assert_eq!(failed(), 2);
+
+    follow(&world, &bind, KEY);
+    wait_for("all are there", || (1..=20).all(|n| state(&world, &name_of(n)) == "good"));
+    assert_eq!(addresses(bind.port, &name_of(7)), ["192.0.2.107"]);
+}
+
+fn name_of(number: usize) -> String {
+    format!("d{number}.devices.example")
+}
+
+#[test]
+fn a_conflict_stays_one_wherever_the_device_goes_and_an_alias_is_one() {
+    let world = World::real();
+    let bind = Bind::start(&world);
+    bind.update("update add gw.devices.example 60 A 203.0.113.5\nupdate add www.devices.example 60 CNAME ns.devices.example.");
+    for name in ["gw", "www"] {
+        let full = format!("{name}.devices.example");
+        world.ok(&["device", "add", name, "--address", "192.0.2.1", "--dns-name", &full]);
+    }
+    follow(&world, &bind, KEY);
+    let _server = world.serve();
+    for name in ["gw.devices.example", "www.devices.example"] {
+        wait_for("it is left alone", || state(&world, name) == "conflict");
+    }
+    let conflicts = || world.json(&["event", "list", "kind:dns.conflict"]).as_array().expect("a list").len();
+    assert_eq!(conflicts(), 2);
+    for n in 2..5 {
+        let address = format!("192.0.2.{n}");
+        world.ok(&["device", "edit", "gw", "--address", &address]);
+        wait_for("it is wanted", || {
+            world.json(&["dns", "list", "name:gw.devices.example"])[0]["address"] == *address
+        });
+        assert_eq!(state(&world, "gw.devices.example"), "conflict");
+    }
+    assert_eq!(conflicts(), 2, "it was told");
+    assert_eq!(addresses(bind.port, "gw.devices.example"), ["203.0.113.5"]);
+    world.ok(&["dns", "take", "gw.devices.example"]);
+    wait_for("a person said so", || addresses(bind.port, "gw.devices.example") == ["192.0.2.4"]);
+
+    world.ok(&["device", "remove", "www", "--yes"]);
+    wait_for("it is forgotten", || state(&world, "www.devices.example").is_empty());
+    let alias = dig(bind.port, &["+short", "+answer", "www.devices.example", "CNAME"]);
+    assert_eq!(alias, ["ns.devices.example."], "what is somebody else's stays");
+}

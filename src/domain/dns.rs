@@ -1,5 +1,7 @@
 //! Names in DNS: what is one, whose it is, and the key with which a name server is updated.
 
+pub mod change;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -109,7 +109,12 @@ fn impostor(tx: &WriteTx, device: &Device, other: &str, by: &Actor) -> store::Re
 ///
 /// # Errors
 /// The database's.
-pub fn moved_in(tx: &WriteTx, caller: &Caller, reported: Option<&str>, seen: Option<&str>) -> store::Result<()> {
+pub fn moved_in(
+    tx: &WriteTx,
+    caller: &Caller,
+    reported: Option<&str>,
+    seen: Option<&str>,
+) -> store::Result<()> {
     let ip = |text: Option<&str>| text.and_then(|text| text.parse().ok());
     let here = Whereabouts { reported: ip(reported), seen: ip(seen) };
     for (silent, address, own) in agents::silent_at(tx, (reported, seen), caller.device)? {

@@ -15,8 +15,8 @@ use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
 /// How long a join token is good.
 pub const TOKEN_LIFE: Millis = Millis::from_secs(7 * 86_400);
-/// The most agents at one address that are looked at.
-const MAX_AT_ONE_ADDRESS: u32 = 100;
+/// The most agents at one address that are looked at: behind a large NAT there may be thousands.
+const AT_ONE_ADDRESS: u32 = 100;
 
 /// What a check-in needs to know of its agent, in one look.
 #[derive(Clone, Debug)]
@@ -158,8 +158,10 @@ pub fn others_at(
     let others = tx.all(
         &format!(
             "SELECT d.name, a.reported_address, a.seen_address FROM agent a JOIN device d ON d.id = a.device_id
-             WHERE (a.reported_address = $1 OR a.seen_address = $1) AND a.device_id <> $2
-             AND a.last_check_in_at > $3 LIMIT {MAX_AT_ONE_ADDRESS}"
+             WHERE a.device_id IN (
+                 SELECT device_id FROM (SELECT device_id FROM agent WHERE reported_address = $1 LIMIT {AT_ONE_ADDRESS}) r
+                 UNION SELECT device_id FROM (SELECT device_id FROM agent WHERE seen_address = $1 LIMIT {AT_ONE_ADDRESS}) s)
+             AND a.device_id <> $2 AND a.last_check_in_at > $3 ORDER BY a.device_id"
         ),
         args![address, device.0, since.unwrap_or(Time::MIN)],
         |row| Ok((row.get(0)?, whereabouts(row, 1)?)),
@@ -181,8 +183,10 @@ pub fn silent_at(
         &format!(
             "SELECT d.id, d.address, a.reported_address, a.seen_address
              FROM device d JOIN agent a ON a.device_id = d.id JOIN check_health h ON h.check_id = a.check_id
-             WHERE (d.address = $1 OR d.address = $2) AND d.id <> $3 AND d.address_from <> 'fixed'
-             AND h.status = 'failed' LIMIT {MAX_AT_ONE_ADDRESS}"
+             WHERE d.id IN (
+                 SELECT id FROM (SELECT id FROM device WHERE address = $1 LIMIT {AT_ONE_ADDRESS}) r
+                 UNION SELECT id FROM (SELECT id FROM device WHERE address = $2 LIMIT {AT_ONE_ADDRESS}) s)
+             AND d.id <> $3 AND d.address_from <> 'fixed' AND h.status = 'failed' ORDER BY d.id"
         ),
         args![addresses.0, addresses.1, device.0],
         |row| Ok((DeviceId(row.get(0)?), row.get(1)?, whereabouts(row, 2)?)),

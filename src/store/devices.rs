@@ -125,7 +125,7 @@ pub fn find(tx: &Tx, id_or_name: &str) -> Result<Option<Device>> {
 /// The database's.
 pub fn bare(tx: &Tx, id: DeviceId) -> Result<Option<Device>> {
     tx.maybe(
-        "SELECT d.id, d.name, NULL, NULL, NULL, d.address_from, NULL, d.importance, d.state, d.state_since, d.reason,
+        "SELECT d.id, d.name, NULL, NULL, d.address, d.address_from, NULL, d.importance, d.state, d.state_since, d.reason,
          d.paused_at, '', d.created_at, a.last_check_in_at, d.held_since, d.flapping_since
          FROM device d LEFT JOIN agent a ON a.device_id = d.id WHERE d.id = $1",
         args![id.0],

@@ -7,6 +7,7 @@ use schedules::{Millis, Time};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::domain::dns::change::{Whose, ours_with};
 use crate::domain::dns::{self, Zone};
 use crate::domain::event::{About, Kind};
 use crate::domain::ids::DeviceId;
@@ -46,6 +47,8 @@ pub struct Record {
     pub wanted: Option<IpAddr>,
     /// The address that was put there and seen there.
     pub put: Option<IpAddr>,
+    /// All that may have been put there.
+    pub ours: Vec<IpAddr>,
     /// How it stands.
     pub state: State,
     /// Since when.
@@ -54,13 +57,14 @@ pub struct Record {
     pub next_at: Option<Time>,
     /// How many tries failed in a row.
     pub tries: u32,
-    /// What others put there is to go.
-    pub taken: bool,
+    /// Whose what is there may be: a person said what others put there is to go, or not.
+    pub whose: Whose,
     /// What the name server said last, where that was trouble.
     pub said: String,
 }
 
-const SELECT: &str = "SELECT r.name, r.server, r.device_id, d.name, r.wanted, r.put, r.state, r.since, r.next_at, r.tries, r.taken, r.said
+const SELECT: &str = "SELECT r.name, r.server, r.device_id, d.name, r.wanted, r.put, r.state, r.since, r.next_at, r.tries, r.taken, r.said,
+    r.ours
     FROM dns_record r LEFT JOIN device d ON d.id = r.device_id";
 
 /// What a query for names may ask for, and where that stands.
@@ -197,8 +201,10 @@ pub fn plan(tx: &WriteTx, server: &str, zone: &Zone) -> Result<()> {
         tx.run(
             "INSERT INTO dns_record (name, server, device_id, wanted, state, since, next_at)
              VALUES ($1, $2, $3, $4, 'due', $5, $5)
-             ON CONFLICT (name) DO UPDATE SET device_id = excluded.device_id, wanted = excluded.wanted, state = 'due',
-             since = excluded.since, next_at = excluded.next_at, tries = 0
+             ON CONFLICT (name) DO UPDATE SET device_id = excluded.device_id, wanted = excluded.wanted,
+             state = CASE WHEN dns_record.state = 'conflict' THEN 'conflict' ELSE 'due' END,
+             since = CASE WHEN dns_record.state = 'conflict' THEN dns_record.since ELSE excluded.since END,
+             next_at = CASE WHEN dns_record.state = 'conflict' THEN NULL ELSE excluded.next_at END, tries = 0
              WHERE dns_record.wanted IS DISTINCT FROM excluded.wanted",
             args![name.as_str(), server, device.0, address, tx.now],
         )?;
@@ -221,6 +227,7 @@ pub fn plan(tx: &WriteTx, server: &str, zone: &Zone) -> Result<()> {
 /// The database's.
 pub fn forget_all(tx: &WriteTx) -> Result<()> {
     tx.run("DELETE FROM dns_record", args![])?;
+    tx.run("DELETE FROM dns_trouble", args![])?;
     Ok(())
 }
 
@@ -229,6 +236,7 @@ pub fn forget_all(tx: &WriteTx) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn try_again(tx: &WriteTx, name: Option<&str>) -> Result<()> {
+    tx.run("DELETE FROM dns_trouble", args![])?;
     tx.run(
         "UPDATE dns_record SET next_at = $2, tries = 0 WHERE state <> 'good' AND state <> 'conflict'
          AND ($1 IS NULL OR name = $1)",
@@ -262,12 +270,12 @@ pub fn next(tx: &Tx) -> Result<Option<Time>> {
     )
 }
 
-/// Claims what is due, at most `limit`, for so long.
+/// Claims what is due, at most `limit`, for so long. What they are to have counts as lineman's own from now on.
 ///
 /// # Errors
 /// The database's.
 pub fn claim(tx: &WriteTx, limit: u32, span: Millis) -> Result<Vec<Record>> {
-    let due = tx.all(
+    let mut due = tx.all(
         &format!(
             "{SELECT} WHERE r.next_at <= $1 AND (r.claimed_until IS NULL OR r.claimed_until <= $1)
              ORDER BY r.next_at, r.name LIMIT {limit}"
@@ -275,9 +283,14 @@ pub fn claim(tx: &WriteTx, limit: u32, span: Millis) -> Result<Vec<Record>> {
         args![tx.now],
         record,
     )?;
-    for one in &due {
+    for one in &mut due {
         let until = tx.now + span;
-        tx.run("UPDATE dns_record SET claimed_until = $2 WHERE name = $1", args![one.name.as_str(), until])?;
+        one.ours = ours_with(&one.ours, one.wanted);
+        let ours: Vec<String> = one.ours.iter().map(IpAddr::to_string).collect();
+        tx.run(
+            "UPDATE dns_record SET claimed_until = $2, ours = $3 WHERE name = $1",
+            args![one.name.as_str(), until, ours.join(" ")],
+        )?;
     }
     Ok(due)
 }
@@ -300,14 +313,14 @@ pub fn done(tx: &WriteTx, record: &Record, found: &[IpAddr]) -> Result<()> {
     let (wanted, put) = (text(record.wanted), text(record.put));
     if wanted.is_some() {
         tx.run(
-            "UPDATE dns_record SET put = $2, claimed_until = NULL, taken = 0, said = '',
+            "UPDATE dns_record SET put = $2, ours = $2, claimed_until = NULL, taken = 0, said = '',
              state = CASE WHEN wanted IS NOT DISTINCT FROM $2 THEN 'good' ELSE 'due' END, since = $3, tries = 0,
              next_at = CASE WHEN wanted IS NOT DISTINCT FROM $2 THEN NULL ELSE $3 END WHERE name = $1",
             args![record.name.as_str(), wanted.as_deref(), tx.now],
         )?;
     } else {
         tx.run(
-            "UPDATE dns_record SET put = NULL, claimed_until = NULL WHERE name = $1 AND wanted IS NOT NULL",
+            "UPDATE dns_record SET put = NULL, ours = '', claimed_until = NULL WHERE name = $1 AND wanted IS NOT NULL",
             args![record.name.as_str()],
         )?;
         tx.run("DELETE FROM dns_record WHERE name = $1 AND wanted IS NULL", args![record.name.as_str()])?;
@@ -342,6 +355,89 @@ pub fn failed(tx: &WriteTx, record: &Record, state: State, said: &str, next_at: 
     events::record(tx, &Actor::System, kind, about(record), &body)
 }
 
+/// How it goes with a name server that is not well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is wrong: it does not answer, or not to this key.
+    pub state: State,
+    /// Since when.
+    pub since: Time,
+    /// How many tries failed in a row.
+    pub tries: u32,
+    /// Nothing is tried before.
+    pub next_at: Time,
+    /// What it said last.
+    pub said: String,
+}
+
+/// What is wrong with a name server as a whole, where something is.
+///
+/// # Errors
+/// The database's.
+pub fn trouble(tx: &Tx, server: &str) -> Result<Option<Trouble>> {
+    let sql = "SELECT state, since, tries, next_at, said FROM dns_trouble WHERE server = $1";
+    tx.maybe(sql, args![server], |row| {
+        Ok(Trouble {
+            state: word(row, 0)?,
+            since: row.get(1)?,
+            tries: u32::try_from(row.get::<i64>(2)?).unwrap_or(u32::MAX),
+            next_at: row.get(3)?,
+            said: row.get(4)?,
+        })
+    })
+}
+
+/// A name server is not well: nothing is tried there before `next_at`, whatever is due. One event for one trouble. The name
+/// that was tried is last in line then, so that it does not hold up the others; those that were not are free again.
+///
+/// # Errors
+/// The database's.
+pub fn server_failed(
+    tx: &WriteTx,
+    (tried, left): (&Record, &[Record]),
+    state: State,
+    said: &str,
+    next_at: Time,
+) -> Result<()> {
+    let known = trouble(tx, &tried.server)?.is_some_and(|trouble| trouble.state == state);
+    tx.run(
+        "INSERT INTO dns_trouble (server, state, since, tries, next_at, said) VALUES ($1, $2, $3, 1, $4, $5)
+         ON CONFLICT (server) DO UPDATE SET state = excluded.state, tries = dns_trouble.tries + 1,
+         since = CASE WHEN dns_trouble.state = excluded.state THEN dns_trouble.since ELSE excluded.since END,
+         next_at = excluded.next_at, said = excluded.said",
+        args![tried.server.as_str(), state.as_str(), tx.now, next_at, said],
+    )?;
+    tx.run(
+        "UPDATE dns_record SET state = $2, since = CASE WHEN state = $2 THEN since ELSE $4 END, said = $3, next_at = $5,
+         tries = tries + 1, claimed_until = NULL WHERE name = $1",
+        args![tried.name.as_str(), state.as_str(), said, tx.now, next_at],
+    )?;
+    for record in left {
+        tx.run("UPDATE dns_record SET claimed_until = NULL WHERE name = $1", args![record.name.as_str()])?;
+    }
+    if known {
+        return Ok(());
+    }
+    let wanted = tried.wanted.map(|address| address.to_string());
+    let body = json!({"name": tried.name, "wanted": wanted, "server": tried.server, "why": said});
+    events::record(tx, &Actor::System, Kind::DnsFailed, about(tried), &body)?;
+    Ok(())
+}
+
+/// A name server did as it was asked: whatever waited for that is due.
+///
+/// # Errors
+/// The database's.
+pub fn server_is_well(tx: &WriteTx, server: &str) -> Result<()> {
+    if tx.run("DELETE FROM dns_trouble WHERE server = $1", args![server])? > 0 {
+        tx.run(
+            "UPDATE dns_record SET next_at = $2, tries = 0 WHERE server = $1 AND state IN ('key', 'failing')",
+            args![server, tx.now],
+        )?;
+    }
+    Ok(())
+}
+
 fn about(record: &Record) -> About {
     About { device: record.device.as_ref().map(|(id, _)| *id), ..About::default() }
 }
@@ -361,7 +457,8 @@ fn record(row: &Row) -> Result<Record> {
         since: row.get(7)?,
         next_at: row.get(8)?,
         tries: u32::try_from(row.get::<i64>(9)?).unwrap_or(u32::MAX),
-        taken: row.get::<i64>(10)? != 0,
+        whose: if row.get::<i64>(10)? == 0 { Whose::Ours } else { Whose::Everything },
         said: row.get(11)?,
+        ours: row.get::<String>(12)?.split_whitespace().filter_map(|text| text.parse().ok()).collect(),
     })
 }

@@ -5,7 +5,8 @@ pub mod sync;
 mod update;
 pub mod zone;
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,9 @@ use zone::{Records, Way};
 
 /// The largest packet that is read; a question is far smaller.
 const MAX_PACKET: usize = 4096;
-/// The most connections at a time, and the most questions on one.
+/// The most connections at a time, how many of them one address may have, and the most questions on one.
 const MAX_CONNECTIONS: usize = 256;
+const MAX_OF_ONE: usize = 16;
 const MAX_QUESTIONS: usize = 1_000;
 /// How long a connection may be idle, or take to send a question or to take an answer.
 const IDLE: Duration = Duration::from_secs(10);
@@ -45,6 +47,8 @@ pub struct Options {
 pub struct Server {
     app: App,
     zone: Zone,
+    /// Where it listens, without ports.
+    own: Vec<IpAddr>,
     sockets: Vec<(UdpSocket, TcpListener)>,
     records: watch::Sender<Arc<Records>>,
     cursor: i64,
@@ -63,10 +67,13 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
         sockets.push((udp, tcp));
     }
     let cursor = app.store.read(dns::newest_event)?;
-    let records = load(&app, &options.zone).await?;
+    let own =
+        sockets.iter().filter_map(|(udp, _)| udp.local_addr().ok()).map(|at| at.ip()).collect::<Vec<_>>();
+    let records = load(&app, &options.zone, &own).await?;
     Ok(Server {
         app,
         zone: options.zone.clone(),
+        own,
         sockets,
         records: watch::Sender::new(Arc::new(records)),
         cursor,
@@ -74,12 +81,13 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
 }
 
 /// Reads the zone; its serial rises where it is another one than before.
-async fn load(app: &App, zone: &Zone) -> Result<Records> {
+async fn load(app: &App, zone: &Zone, own: &[IpAddr]) -> Result<Records> {
     let ttl = app.store.read(crate::store::settings::load)?.span("dns.ttl");
     let ttl = u32::try_from(ttl.0 / 1_000).unwrap_or(60);
     let wanted = zone.clone();
     let (serial, hosts) = app.store.submit(move |tx| dns::zone(tx, &wanted, ttl)).await?;
-    Records::new(zone, serial, ttl, hosts).map_err(anyhow::Error::msg)
+    let records = Records::new(zone, serial, ttl, hosts).map_err(anyhow::Error::msg)?;
+    Ok(records.with_server(own))
 }
 
 impl Server {
@@ -93,14 +101,14 @@ impl Server {
 
     /// Answers until `stop` turns true.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let Server { app, zone, sockets, records, mut cursor } = self;
+        let Server { app, zone, own, sockets, records, mut cursor } = self;
         let mut serving = JoinSet::new();
         for (udp, tcp) in sockets {
             serving.spawn(answer_packets(udp, records.subscribe()));
             serving.spawn(accept(tcp, records.subscribe()));
         }
         while !*stop.borrow() {
-            match follow(&app, &zone, cursor).await {
+            match follow(&app, &zone, &own, cursor).await {
                 Ok((at, Some(fresh))) => {
                     records.send_replace(Arc::new(fresh));
                     cursor = at;
@@ -121,12 +129,12 @@ impl Server {
 }
 
 /// Reads the zone anew where something happened since `cursor` that may have changed it.
-async fn follow(app: &App, zone: &Zone, cursor: i64) -> Result<(i64, Option<Records>)> {
+async fn follow(app: &App, zone: &Zone, own: &[IpAddr], cursor: i64) -> Result<(i64, Option<Records>)> {
     let (newest, touched) = app.store.read(|tx| dns::events_since(tx, cursor))?;
     if !touched {
         return Ok((newest, None));
     }
-    Ok((newest, Some(load(app, zone).await?)))
+    Ok((newest, Some(load(app, zone, own).await?)))
 }
 
 async fn answer_packets(socket: UdpSocket, records: watch::Receiver<Arc<Records>>) {
@@ -152,22 +160,45 @@ async fn answer_packets(socket: UdpSocket, records: watch::Receiver<Arc<Records>
 
 async fn accept(listener: TcpListener, records: watch::Receiver<Arc<Records>>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut talking = JoinSet::new();
+    let mut talking: JoinSet<IpAddr> = JoinSet::new();
+    let mut of_one: HashMap<IpAddr, usize> = HashMap::new();
     loop {
-        while talking.try_join_next().is_some() {}
+        while let Some(ended) = talking.try_join_next() {
+            match ended {
+                Ok(from) => left(&mut of_one, from),
+                Err(error) => tracing::error!(%error, "DNS over TCP broke off"),
+            }
+        }
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((connection, _)) => {
+            Ok((connection, from)) => {
+                let from = from.ip();
+                let count = of_one.entry(from).or_default();
+                // Who has so many already is sent away: the others' places are not his.
+                if *count >= MAX_OF_ONE {
+                    continue;
+                }
+                *count += 1;
                 let records = records.clone();
                 talking.spawn(async move {
                     drop(talk(connection, &records).await);
                     drop(place);
+                    from
                 });
             }
             Err(error) => {
                 tracing::debug!(%error, "DNS over TCP");
                 tokio::time::sleep(AFTER_ERROR).await;
             }
+        }
+    }
+}
+
+fn left(of_one: &mut HashMap<IpAddr, usize>, from: IpAddr) {
+    if let Some(count) = of_one.get_mut(&from) {
+        *count -= 1;
+        if *count == 0 {
+            of_one.remove(&from);
         }
     }
 }

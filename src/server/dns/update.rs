@@ -1,31 +1,32 @@
 //! The messages of an update (RFC 2136), signed (RFC 8945), and what comes back: pure.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::tsig::TsigAlgorithm;
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType, TSigVerifier, TSigner};
 
+use crate::domain::dns::change::Addresses;
 use crate::domain::dns::{Algorithm, Key, Zone};
 
 /// By how many seconds the two clocks may differ (RFC 8945 recommends it).
 const FUDGE: u16 = 300;
 
-/// What a name has at the name server.
-pub(super) type Addresses = BTreeSet<IpAddr>;
-
 /// Why it did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// What is there is not what was expected: somebody else changed it meanwhile.
+    /// What is there is not what was just seen there: it is looked at again.
     Changed,
+    /// What is there is somebody else's: what that is.
+    Conflict(String),
     /// It does not accept the key, or the answer's signature is wrong.
     Key(String),
-    /// It refuses, and will again.
+    /// It refuses this name, and will again.
     Refused(String),
-    /// It does not answer, or cannot now.
+    /// It does not do this one now.
     Later(String),
+    /// It does not answer, or is not well.
+    Away(String),
 }
 
 /// The question for the addresses of one family that a name has.
@@ -35,45 +36,44 @@ pub(super) fn question(name: &str, kind: RecordType) -> Result<Vec<u8>, Trouble>
     asked.to_vec().map_err(|e| Trouble::Refused(format!("a question for {name}: {e}")))
 }
 
-/// The addresses in an answer. None for a name that is not there.
+/// The addresses in an answer; none for a name that is not there. An alias is somebody else's.
 pub(super) fn addresses(name: &str, told: &[u8]) -> Result<Addresses, Trouble> {
-    let told = Message::from_vec(told).map_err(|e| Trouble::Later(format!("an answer that is none: {e}")))?;
+    let told = Message::from_vec(told).map_err(|e| Trouble::Away(format!("an answer that is none: {e}")))?;
     match told.metadata.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => {}
         ResponseCode::Refused | ResponseCode::NotAuth => {
             return Err(Trouble::Refused(format!("the name server refuses to answer for {name}")));
         }
-        other => return Err(Trouble::Later(format!("the name server answers {other} for {name}"))),
+        other => return Err(Trouble::Away(format!("the name server answers {other} for {name}"))),
     }
     let wanted = name_of(name)?;
-    let ours = told.answers.iter().filter(|record| record.name == wanted);
-    Ok(ours
-        .filter_map(|record| match &record.data {
-            RData::A(a) => Some(IpAddr::V4(a.0)),
-            RData::AAAA(a) => Some(IpAddr::V6(a.0)),
-            _ => None,
-        })
-        .collect())
+    let mut found = Addresses::new();
+    for record in told.answers.iter().filter(|record| record.name == wanted) {
+        match &record.data {
+            RData::A(a) => drop(found.insert(IpAddr::V4(a.0))),
+            RData::AAAA(a) => drop(found.insert(IpAddr::V6(a.0))),
+            RData::CNAME(alias) => return Err(Trouble::Conflict(format!("an alias of {}", alias.0))),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
-/// A change of a name's addresses of one family: what must be there for it to be made, and what is added or taken away.
+/// A change of a name's addresses: what must be there for it to be made, what is added, and then what is taken away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change<'a> {
     pub(super) zone: &'a Zone,
     pub(super) name: &'a str,
-    /// What is there now, of the family of `add` or `remove`.
+    /// What is there now.
     pub(super) there: &'a Addresses,
-    pub(super) what: What,
+    pub(super) add: &'a [IpAddr],
+    pub(super) remove: &'a [IpAddr],
+    /// How long others may keep what is added, in seconds.
+    pub(super) ttl: u32,
 }
 
-/// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
-    Add(IpAddr, u32),
-    Remove(IpAddr),
-}
-
-/// The message that asks for a change, signed, and what proves the answer to it.
+/// The message that asks for a change, signed, and what proves the answer to it. One message is done as a whole, or not at
+/// all (RFC 2136, 3.4.2.7): at no moment is there no address.
 pub(super) fn request(
     change: &Change<'_>,
     key: Option<&Key>,
@@ -85,22 +85,26 @@ pub(super) fn request(
     asked.metadata.recursion_desired = false;
     asked.add_query(Query::query(name_of(change.zone.as_str())?, RecordType::SOA));
     let name = name_of(change.name)?;
-    let (address, ttl, class) = match change.what {
-        What::Add(address, ttl) => (address, ttl, DNSClass::IN),
-        What::Remove(address) => (address, 0, DNSClass::NONE),
-    };
-    let same = |other: &&IpAddr| other.is_ipv4() == address.is_ipv4();
-    for there in change.there.iter().filter(same) {
+    for address in change.there {
         // Value dependent: the whole set is exactly this (RFC 2136, 2.4.2).
-        asked.add_answer(record(&name, *there, 0, DNSClass::IN));
+        asked.add_answer(record(&name, *address, 0, DNSClass::IN));
     }
-    if change.there.iter().filter(same).count() == 0 {
-        let kind = if address.is_ipv4() { RecordType::A } else { RecordType::AAAA };
-        let mut none = Record::update0(name.clone(), 0, kind);
-        none.dns_class = DNSClass::NONE;
-        asked.add_answer(none);
+    for (kind, any) in [
+        (RecordType::A, change.there.iter().any(IpAddr::is_ipv4)),
+        (RecordType::AAAA, change.there.iter().any(IpAddr::is_ipv6)),
+    ] {
+        if !any {
+            let mut none = Record::update0(name.clone(), 0, kind);
+            none.dns_class = DNSClass::NONE;
+            asked.add_answer(none);
+        }
     }
-    asked.add_authority(record(&name, address, ttl, class));
+    for address in change.add {
+        asked.add_authority(record(&name, *address, change.ttl, DNSClass::IN));
+    }
+    for address in change.remove {
+        asked.add_authority(record(&name, *address, 0, DNSClass::NONE));
+    }
     let failed = |e: &dyn std::fmt::Display| Trouble::Refused(format!("an update of {}: {e}", change.name));
     let verifier = match key {
         Some(key) => asked.finalize(&signer(key)?, now_secs).map_err(|e| failed(&e))?,
@@ -112,7 +116,7 @@ pub(super) fn request(
 /// What the name server made of it.
 pub(super) fn outcome(told: &[u8], verifier: Option<TSigVerifier>) -> Result<(), Trouble> {
     let message =
-        Message::from_vec(told).map_err(|e| Trouble::Later(format!("an answer that is none: {e}")))?;
+        Message::from_vec(told).map_err(|e| Trouble::Away(format!("an answer that is none: {e}")))?;
     match message.metadata.response_code {
         ResponseCode::NoError => {}
         ResponseCode::YXDomain | ResponseCode::YXRRSet | ResponseCode::NXRRSet | ResponseCode::NXDomain => {
@@ -131,7 +135,7 @@ pub(super) fn outcome(told: &[u8], verifier: Option<TSigVerifier>) -> Result<(),
                 message.metadata.response_code
             )));
         }
-        other => return Err(Trouble::Later(format!("the name server answers {other}"))),
+        other => return Err(Trouble::Away(format!("the name server answers {other}"))),
     }
     let Some(mut verifier) = verifier else { return Ok(()) };
     match verifier.verify(told) {
@@ -163,4 +167,79 @@ fn record(name: &Name, address: IpAddr, ttl: u32, class: DNSClass) -> Record {
 fn name_of(name: &str) -> Result<Name, Trouble> {
     Name::from_ascii(format!("{}.", name.trim_end_matches('.')))
         .map_err(|e| Trouble::Refused(format!("'{name}' is no DNS name: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: u64 = 1_795_356_000;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn sent(key: Option<&Key>) -> (Vec<u8>, Option<TSigVerifier>) {
+        let there: Addresses = [ip("192.0.2.1")].into();
+        let change = Change {
+            zone: &"devices.example".parse().unwrap(),
+            name: "gw.devices.example",
+            there: &there,
+            add: &[ip("2001:db8::2")],
+            remove: &[ip("192.0.2.1")],
+            ttl: 60,
+        };
+        request(&change, key, NOW).unwrap()
+    }
+
+    fn key(secret: u8) -> Key {
+        Key { name: "ddns".to_owned(), algorithm: Algorithm::Sha256, secret: vec![secret; 32] }
+    }
+
+    #[test]
+    fn one_message_adds_before_it_takes_away_and_only_where_all_is_as_it_was_seen() {
+        let read = Message::from_vec(&sent(None).0).unwrap();
+        assert_eq!(read.metadata.op_code, OpCode::Update);
+        assert_eq!(read.queries[0].to_string(), "devices.example. IN SOA");
+        let lines = |records: &[Record]| {
+            let line = |r: &Record| format!("{} {} {}", r.ttl, r.dns_class, r.record_type());
+            records.iter().map(line).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(&read.answers), ["0 IN A", "0 NONE AAAA"]);
+        assert_eq!(lines(&read.authorities), ["60 IN AAAA", "0 NONE A"]);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_signed_or_with_another_key_is_not_believed() {
+        let mut told = Message::response(0, OpCode::Update);
+        let plain = told.to_vec().unwrap();
+        let (_, verifier) = sent(Some(&key(7)));
+        assert!(matches!(outcome(&plain, verifier), Err(Trouble::Key(_))));
+        let (_, verifier) = sent(Some(&key(7)));
+        told.finalize(&signer(&key(8)).unwrap(), NOW).unwrap();
+        assert!(matches!(outcome(&told.to_vec().unwrap(), verifier), Err(Trouble::Key(_))));
+        assert_eq!(outcome(&plain, None), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_of_a_name_server_is_too_odd(
+            noise in prop::collection::vec(any::<u8>(), 0..300),
+            turned in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        ) {
+            let (mut near, _) = sent(Some(&key(7)));
+            near[2] |= 0x80;
+            for (at, byte) in turned {
+                let at = at.index(near.len());
+                near[at] = byte;
+            }
+            for told in [noise, near] {
+                drop(addresses("gw.devices.example", &told));
+                drop(outcome(&told, None));
+                drop(outcome(&told, sent(Some(&key(7))).1));
+            }
+        }
+    }
 }

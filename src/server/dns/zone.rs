@@ -36,6 +36,7 @@ pub struct Records {
     zone: Zone,
     soa: Record,
     ns: Record,
+    server: String,
     ttl: u32,
     addresses: HashMap<String, Vec<IpAddr>>,
     names: HashMap<IpAddr, Name>,
@@ -79,12 +80,22 @@ impl Records {
             soa: Record::from_rdata(apex.clone(), ttl, RData::SOA(soa)),
             ns: Record::from_rdata(apex.clone(), ttl, RData::NS(NS(server))),
             apex,
+            server: format!("ns.{zone}"),
             zone: zone.clone(),
             ttl,
             addresses: hosts.into_iter().collect(),
             names,
             between,
         })
+    }
+
+    /// The same, with the addresses of the server itself: who follows its name must find it. Where a device has that name,
+    /// it keeps it; an address that is none of its own, as where it listens on all, is left out.
+    #[must_use]
+    pub fn with_server(mut self, own: &[IpAddr]) -> Records {
+        let own = own.iter().map(IpAddr::to_canonical).filter(|address| !address.is_unspecified()).collect();
+        self.addresses.entry(self.server.clone()).or_insert(own);
+        self
     }
 
     /// The answer to a packet; none where none is due: what is no question at all, or an answer itself.
@@ -143,17 +154,19 @@ impl Records {
             }
             if wants(RecordType::NS) {
                 told.add_answer(self.ns.clone());
+                if let RData::NS(server) = &self.ns.data {
+                    let own = self.addresses.get(&self.server).into_iter().flatten();
+                    told.add_additionals(own.map(|address| self.address(&server.0, *address)));
+                }
             }
         }
         let addresses = self.addresses.get(bare);
         for address in addresses.into_iter().flatten() {
-            let data = match address {
-                IpAddr::V4(v4) if wants(RecordType::A) => RData::A((*v4).into()),
-                IpAddr::V6(v6) if wants(RecordType::AAAA) => RData::AAAA((*v6).into()),
-                IpAddr::V4(_) | IpAddr::V6(_) => continue,
-            };
-            // In the letters in which it was asked for: some resolvers look at them.
-            told.add_answer(Record::from_rdata(query.name().clone(), self.ttl, data));
+            let kind = if address.is_ipv4() { RecordType::A } else { RecordType::AAAA };
+            if wants(kind) {
+                // In the letters in which it was asked for: some resolvers look at them.
+                told.add_answer(self.address(query.name(), *address));
+            }
         }
         if !told.answers.is_empty() {
             return ResponseCode::NoError;
@@ -161,6 +174,14 @@ impl Records {
         told.add_authority(self.soa.clone());
         let exists = name == self.apex || addresses.is_some() || self.between.contains(bare);
         if exists { ResponseCode::NoError } else { ResponseCode::NXDomain }
+    }
+
+    fn address(&self, name: &Name, address: IpAddr) -> Record {
+        let data = match address {
+            IpAddr::V4(v4) => RData::A(v4.into()),
+            IpAddr::V6(v6) => RData::AAAA(v6.into()),
+        };
+        Record::from_rdata(name.clone(), self.ttl, data)
     }
 
     /// What address belongs to whom: only of addresses that are known; all others are somebody else's to tell.
@@ -175,6 +196,11 @@ impl Records {
         told.metadata.authoritative = true;
         if matches!(kind, RecordType::PTR | RecordType::ANY) {
             told.add_answer(Record::from_rdata(asked.clone(), self.ttl, RData::PTR(PTR(name.clone()))));
+        } else {
+            // How long that holds is said as in any zone (RFC 2308): each such name is one of its own.
+            let mut soa = self.soa.clone();
+            soa.name = asked.clone();
+            told.add_authority(soa);
         }
         ResponseCode::NoError
     }

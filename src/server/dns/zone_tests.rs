@@ -62,6 +62,7 @@ fn names_of_the_zone_have_their_addresses_and_nothing_else() {
             vec!["gw.devices.example.".to_owned()],
             false,
         ),
+        ("1.2.0.192.in-addr.arpa.", T::A, ResponseCode::NoError, no(), true),
         ("9.2.0.192.in-addr.arpa.", T::PTR, ResponseCode::Refused, no(), false),
         (
             "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.",
@@ -122,6 +123,80 @@ fn what_does_not_fit_one_packet_says_so_and_comes_whole_over_tcp() {
     assert!(udp.len() <= usize::from(MAX_UDP));
     assert!(Message::from_vec(&udp).unwrap().metadata.truncation);
     assert_eq!(Message::from_vec(&tcp).unwrap().answers.len(), 200);
+}
+
+#[test]
+fn who_follows_the_name_of_the_server_finds_it() {
+    let zone = "devices.example".parse().unwrap();
+    let own = ["192.0.2.53", "0.0.0.0", "2001:db8::53"].map(|text| text.parse().unwrap());
+    let bare = Records::new(&zone, 7, 60, Hosts::new()).unwrap();
+    let ask = |records: &Records, name: &str, kind| {
+        let told = records.answer(&question(name, kind).to_vec().unwrap(), Way::Udp).unwrap();
+        Message::from_vec(&told).unwrap()
+    };
+    let named = bare.clone().with_server(&own);
+    let told = ask(&named, "devices.example.", RecordType::NS);
+    let beside: Vec<String> = told.additionals.iter().map(|record| record.data.to_string()).collect();
+    assert_eq!(beside, ["192.0.2.53", "2001:db8::53"]);
+    let told = ask(&named, "ns.devices.example.", RecordType::A);
+    assert_eq!(told.answers[0].data.to_string(), "192.0.2.53");
+    let told = ask(&bare.with_server(&own[1..2]), "ns.devices.example.", RecordType::A);
+    assert_eq!((told.metadata.response_code, told.answers.len()), (ResponseCode::NoError, 0));
+    let hosts: Hosts = [("ns.devices.example".to_owned(), vec!["192.0.2.9".parse().unwrap()])].into();
+    let told = ask(
+        &Records::new(&zone, 7, 60, hosts).unwrap().with_server(&own),
+        "ns.devices.example.",
+        RecordType::A,
+    );
+    assert_eq!(told.answers[0].data.to_string(), "192.0.2.9", "a device keeps its name");
+}
+
+/// Some ten thousand packets, or as many as `LINEMAN_PACKETS` says: noise, questions with bits turned, cut off or doubled
+/// pieces, counts that lie, and names that point at themselves.
+#[test]
+fn tens_of_thousands_of_bad_packets_are_answered_or_passed_over() {
+    let packets = std::env::var("LINEMAN_PACKETS").ok().and_then(|n| n.parse().ok()).unwrap_or(30_000);
+    let records = records().with_server(&["192.0.2.53".parse().unwrap()]);
+    let mut random = fastrand::Rng::with_seed(20_261_126);
+    let names = ["gw.devices.example.", "devices.example.", "1.2.0.192.in-addr.arpa.", "a.b.c.d.e.f."];
+    let (mut answered, mut whole) = (0, 0);
+    for _ in 0..packets {
+        let mut asked = question(names[random.usize(..names.len())], RecordType::from(random.u16(..300)));
+        asked.metadata.id = random.u16(..);
+        if random.bool() {
+            asked.set_edns(Edns::new());
+        }
+        let mut packet = asked.to_vec().unwrap();
+        match random.u8(..7) {
+            0 => {
+                packet = vec![0; random.usize(..600)];
+                random.fill(&mut packet);
+            }
+            1 => packet.truncate(random.usize(..=packet.len())),
+            2 => packet[4 + random.usize(..8)] = random.u8(..),
+            // A name that points at itself, at the header, or behind the end.
+            3 => packet[12..14].copy_from_slice(&[0xc0 | random.u8(..4), random.u8(..)]),
+            4 => packet.extend_from_within(random.usize(..packet.len())..),
+            _ => {}
+        }
+        for _ in 0..random.usize(..4) {
+            if !packet.is_empty() {
+                let at = random.usize(..packet.len());
+                packet[at] ^= 1 << random.u8(..8);
+            }
+        }
+        let way = if random.bool() { Way::Udp } else { Way::Tcp };
+        let Some(told) = records.answer(&packet, way) else { continue };
+        answered += 1;
+        assert_eq!(told[..2], packet[..2], "it is an answer to that: {packet:?}");
+        assert!(told[2] & 0x80 != 0, "{packet:?}");
+        assert!(way == Way::Tcp || told.len() <= usize::from(MAX_UDP), "{packet:?}");
+        whole += usize::from(Message::from_vec(&told).is_ok());
+    }
+    assert!(
+        answered > packets / 3 && whole == answered,
+        "{answered} of {packets} answered, {whole} can be read"
+    );
 }
 
 proptest! {

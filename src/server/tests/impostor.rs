@@ -6,7 +6,7 @@ use super::House;
 use crate::domain::check::Kind;
 use crate::domain::device::State;
 use crate::domain::ids::CheckId;
-use crate::store::checks;
+use crate::store::{checks, devices};
 
 /// The server's own attempts to contact a device, where there are any.
 fn contact_of(house: &House, name: &str) -> Option<CheckId> {
@@ -52,4 +52,38 @@ async fn an_address_that_another_device_was_given_says_nothing_about_the_one_tha
     house.turn(10).await;
     house.check_in_from(&mut dark, Some(fresh), fresh).await;
     assert_eq!(house.state("dark"), State::Up, "its own check-in is believed");
+}
+
+#[tokio::test]
+async fn a_ping_of_a_persons_own_is_not_fooled_either_but_a_fixed_address_is_believed() {
+    let mut house = House::new().await;
+    let address = "192.0.2.50".parse().unwrap();
+    for name in ["learnt", "fixed"] {
+        let mut caller = house.joined(name).await;
+        house.check_in_from(&mut caller, Some(address), address).await;
+        house.probe(caller.device).await;
+    }
+    let (learnt, fixed) = (house.find("learnt").id, house.find("fixed").id);
+    let edit = |device: &devices::Device| devices::New {
+        address_from: crate::domain::device::AddressFrom::Fixed,
+        ..devices::New::like(device)
+    };
+    let (by, new) = (crate::store::events::Actor::System, edit(&house.find("fixed")));
+    house.app.store.submit(move |tx| devices::edit(tx, fixed, &new, &by)).await.unwrap();
+    let pings: Vec<_> = [learnt, fixed]
+        .map(|device| house.app.store.read(|tx| checks::of_device(tx, device)).unwrap())
+        .into_iter()
+        .flatten()
+        .filter(|check| check.kind == Kind::Icmp)
+        .map(|check| (check.id, Outcome::Ok))
+        .collect();
+    let mut other = house.joined("other").await;
+    for _ in 0..8 {
+        house.turn(5).await;
+        house.probed(&pings).await;
+        house.check_in_from(&mut other, Some(address), address).await;
+    }
+    assert_eq!(house.state("learnt"), State::Down);
+    assert_eq!(house.state("fixed"), State::Degraded, "a person said that this is its address");
+    assert_eq!(house.happened("device.impostor"), 1);
 }

@@ -140,9 +140,10 @@ impl House {
         answer.unwrap()
     }
 
-    /// The agent checks in with its newest status.
+    /// The agent checks in with its newest status, from the address of its own device.
     async fn check_in(&self, caller: &mut Caller) {
-        let from = "192.0.2.7".parse().unwrap();
+        let [.., low, last] = caller.device.0.to_be_bytes();
+        let from = IpAddr::from([198, 18, low, last]);
         self.check_in_from(caller, Some(from), from).await;
     }
 

@@ -233,7 +233,7 @@ async fn an_address_is_followed_unless_it_is_fixed() {
     let house = House::new().await;
     let mut agent = house.joined("van").await;
     house.check_in(&mut agent).await;
-    assert_eq!(house.find("van").address.as_deref(), Some("192.0.2.7"));
+    assert_eq!(house.find("van").address.as_deref(), Some("198.18.0.2"));
     let moved: IpAddr = "192.0.2.99".parse().unwrap();
     house.check_in_from(&mut agent, Some(moved), moved).await;
     assert_eq!(house.find("van").address.as_deref(), Some("192.0.2.99"));
