@@ -226,7 +226,7 @@ fn hear(socket: &std::net::UdpSocket, sent_at: &[AtomicU64], began: Instant, rea
             Reads::Anything => {}
             Reads::Answers => {
                 // A header tells enough here: no error, one answer.
-                assert!(length > 12 && packet[3] & 0xf == u8::from(ResponseCode::NoError.low()), "an error");
+                assert!(length > 12 && packet[3] & 0xf == ResponseCode::NoError.low(), "an error");
                 assert_eq!(packet[6..8], [0, 1], "one address");
             }
         }

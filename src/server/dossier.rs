@@ -75,11 +75,11 @@ impl Told {
         device: DeviceId,
         dating: Dating<'_>,
         (record, at): (&Record, Time),
-        outage: &AgentOutage,
+        told: &AgentOutage,
     ) -> Result<AgentOutage> {
-        let outage = trimmed_outage(Clocks::new(dating, record, at).outage(outage));
+        let outage = trimmed_outage(Clocks::new(dating, record, at).outage(told));
         self.time = wider(self.time, (outage.began_at, outage.ended_at.unwrap_or(at)));
-        dossiers::cut_off(tx, device, at, &outage)?;
+        dossiers::cut_off(tx, device, (at, told.began_at), &outage)?;
         Ok(outage)
     }
 

@@ -236,7 +236,7 @@ impl<'a> Taking<'a> {
                 if let Some(ended_at) = told.ended_at {
                     self.late.cut_off(self.known, device, (told.began_at, ended_at));
                 }
-                outages::told(tx, device, told.began_at, told.ended_at, &told, &self.by)?;
+                outages::told(tx, device, outage.began_at, &told, &self.by)?;
             }
             What::Ladder(climb) => self.told.climb(tx, device, self.dating, (record, at), climb)?,
             What::Gap(gap) => {

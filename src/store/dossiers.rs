@@ -37,16 +37,22 @@ pub fn gap(tx: &WriteTx, device: DeviceId, gap: &Gap) -> Result<()> {
     keep(tx, device, Kind::Gap, (gap.from.unwrap_or(gap.to).min(gap.to), gap.to), None, gap)
 }
 
-/// Keeps what an agent tells of having been cut off, at `at`; what it told of the same before is replaced.
+/// Keeps what an agent tells at `at` of having been cut off since `began` by its own clock; what it told of the same before
+/// is replaced.
 ///
 /// # Errors
 /// The database's.
-pub fn cut_off(tx: &WriteTx, device: DeviceId, at: Time, told: &AgentOutage) -> Result<()> {
+pub fn cut_off(tx: &WriteTx, device: DeviceId, (at, began): (Time, Time), told: &AgentOutage) -> Result<()> {
     tx.run(
-        "DELETE FROM dossier_record WHERE device_id = $1 AND kind = 'outage' AND from_at BETWEEN $2 AND $3",
-        args![device.0, told.began_at - Millis(999), told.began_at + Millis(999)],
+        "DELETE FROM dossier_record WHERE device_id = $1 AND kind = 'outage' AND told_began = $2",
+        args![device.0, began],
     )?;
-    keep(tx, device, Kind::Outage, (told.began_at.min(at), told.ended_at.unwrap_or(at)), None, told)
+    keep(tx, device, Kind::Outage, (told.began_at.min(at), told.ended_at.unwrap_or(at)), None, told)?;
+    tx.run(
+        "UPDATE dossier_record SET told_began = $2 WHERE device_id = $1 AND kind = 'outage' AND told_began IS NULL",
+        args![device.0, began],
+    )?;
+    Ok(())
 }
 
 fn keep(

@@ -9,7 +9,7 @@ use crate::domain::ids::{DeviceId, OutageId, TicketId};
 use crate::domain::outage::Source;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, verdicts, word};
 
 /// An interval in which a device was down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +106,7 @@ pub fn begin(
     )?;
     let body = json!({"outage": id, "started_at": started_at, "reason": reason});
     events::record(tx, by, Happened::OutageBegan, device.into(), &body)?;
+    verdicts::judge_neighbours_soon(tx, device)?;
     Ok(OutageId(id))
 }
 
@@ -200,40 +201,39 @@ pub fn next_ticket_due(tx: &Tx) -> Result<Option<Time>> {
     tx.one("SELECT min(ticket_at) FROM outage WHERE ticket_at IS NOT NULL", args![], |row| row.get(0))
 }
 
-/// Keeps what an agent tells of having been cut off: beside what the server saw, never over it. One that began at the
-/// same moment is the same, and is brought up to date.
+/// Keeps what an agent tells of having been cut off: beside what the server saw, never over it. `began`: when it began by
+/// the device's clock. One that it told of before is brought up to date: its records may have been on their way for
+/// longer the last time, so the earlier beginning is right.
 ///
 /// # Errors
 /// The database's.
-pub fn told(
-    tx: &WriteTx,
-    device: DeviceId,
-    began_at: Time,
-    ended_at: Option<Time>,
-    told: &AgentOutage,
-    by: &Actor,
-) -> Result<()> {
+pub fn told(tx: &WriteTx, device: DeviceId, began: Time, told: &AgentOutage, by: &Actor) -> Result<()> {
     let known = tx.maybe(
-        "SELECT id FROM outage WHERE device_id = $1 AND source = 'agent'
-         AND (abs(started_at - $2) < 1000 OR abs(told_began - $3) < 1000) ORDER BY id DESC LIMIT 1",
-        args![device.0, began_at, told.began_at],
-        |row| row.get::<i64>(0),
+        "SELECT id, started_at FROM outage WHERE device_id = $1 AND source = 'agent'
+         AND (told_began = $2 OR (told_began IS NULL AND abs(started_at - $3) < 1000)) ORDER BY id DESC LIMIT 1",
+        args![device.0, began, told.began_at],
+        |row| Ok((row.get::<i64>(0)?, row.get::<Time>(1)?)),
     )?;
+    let (tries, reason) = (i64::from(told.tries), told.reason.as_str());
+    let began_at = known.map_or(told.began_at, |(_, at)| at.min(told.began_at));
+    let ended_at = told.ended_at.map(|at| at.max(began_at));
     let id = match known {
-        Some(id) => {
+        Some((id, _)) => {
             tx.run(
-                "UPDATE outage SET started_at = $6, ended_at = $2, tries = $3, reason = $4, verdict_at = $5 WHERE id = $1",
-                args![id, ended_at, i64::from(told.tries), told.reason.as_str(), tx.now, began_at],
+                "UPDATE outage SET started_at = $2, ended_at = $3, tries = $4, reason = $5, told_began = $6,
+                 verdict_at = $7 WHERE id = $1",
+                args![id, began_at, ended_at, tries, reason, began, tx.now],
             )?;
             id
         }
         None => tx.id(
-            "INSERT INTO outage (device_id, source, started_at, ended_at, reason, tries, verdict_at, told_began)
+            "INSERT INTO outage (device_id, source, started_at, ended_at, reason, tries, told_began, verdict_at)
              VALUES ($1, 'agent', $2, $3, $4, $5, $6, $7) RETURNING id",
-            args![device.0, began_at, ended_at, told.reason.as_str(), i64::from(told.tries), tx.now, told.began_at],
+            args![device.0, began_at, ended_at, reason, tries, began, tx.now],
         )?,
     };
-    let body = json!({"outage": id, "began_at": began_at, "ended_at": ended_at, "tries": told.tries, "reason": told.reason});
+    let body =
+        json!({"outage": id, "began_at": began_at, "ended_at": ended_at, "tries": tries, "reason": reason});
     events::record(tx, by, Happened::AgentCutOff, device.into(), &body)?;
     Ok(())
 }

@@ -16,6 +16,8 @@ use crate::store::events::{self, Actor};
 use crate::store::outages::Outage;
 use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
+/// Devices of a site go down one after another: each is looked at again once this has passed.
+const SOON: Millis = Millis::from_secs(2);
 /// The most verdicts on one outage that are kept; after that the last one is kept up to date.
 const MOST: i64 = 100;
 
@@ -172,6 +174,20 @@ pub fn judge_siblings_soon(tx: &WriteTx, device: DeviceId, (from, to): Interval,
          ON own.site_id = d.site_id WHERE own.id = $1 AND d.id <> $1) AND retracted_at IS NULL AND started_at <= $3
          AND (ended_at IS NULL OR ended_at >= $2) AND (verdict_at IS NULL OR verdict_at > $4)",
         args![device.0, from - AROUND, to + AROUND, at],
+    )?;
+    Ok(())
+}
+
+/// The outages that last at its site are to be looked at soon: another device there went down.
+///
+/// # Errors
+/// The database's.
+pub fn judge_neighbours_soon(tx: &WriteTx, device: DeviceId) -> Result<()> {
+    tx.run(
+        "UPDATE outage SET verdict_at = $2 WHERE ended_at IS NULL AND source = 'seen' AND verdict_at > $2
+         AND device_id IN (SELECT d.id FROM device d JOIN device own ON own.site_id = d.site_id
+         WHERE own.id = $1 AND d.id <> $1)",
+        args![device.0, tx.now + SOON],
     )?;
     Ok(())
 }

@@ -399,10 +399,7 @@ fn unsteady(s: &Spot) -> Res<()> {
 pub fn congestion(s: &Spot) -> Res<()> {
     std::fs::write(s.world.path(&format!("{}.speed", s.device)), "10\n")?;
     let line = format!("to-{}", s.gateway());
-    s.block(
-        &s.access(),
-        &[&format!("iifname {line} limit rate over 1000 kbytes/second burst 20 kbytes drop")],
-    )?;
+    s.block(&s.access(), &[&format!("iifname {line} limit rate over 700/second burst 5 packets drop")])?;
     let flood = ["ping", "-n", "-q", "-i", "0.004", "-s", "8000", &v4("anchor-a")];
     s.world.begin(&s.device, "flood", &flood)?;
     unsteady(s)

@@ -66,7 +66,7 @@ impl Sibling {
     }
 
     fn dark_at(&self, at: Time) -> bool {
-        self.dark.iter().any(|&(from, to)| from <= at && at < to)
+        self.dark.iter().any(|&(from, to)| from <= at && at <= to)
     }
 }
 

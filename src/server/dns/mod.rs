@@ -23,6 +23,8 @@ use zone::{Records, Way};
 
 /// The largest packet that is read; a question is far smaller.
 const MAX_PACKET: usize = 4096;
+/// How many bytes of questions may wait while the processor is busy elsewhere, if the machine grants as much.
+const UDP_BUFFER: usize = 4 * 1024 * 1024;
 /// The most connections at a time, how many of them one address may have, and the most questions on one.
 const MAX_CONNECTIONS: usize = 256;
 const MAX_OF_ONE: usize = 16;
@@ -64,6 +66,8 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
         let failed = || format!("answer DNS on {at}");
         let tcp = TcpListener::bind(at).await.with_context(failed)?;
         let udp = UdpSocket::bind(tcp.local_addr().with_context(failed)?).await.with_context(failed)?;
+        // Where the machine grants less, less is what there is.
+        drop(socket2::SockRef::from(&udp).set_recv_buffer_size(UDP_BUFFER));
         sockets.push((udp, tcp));
     }
     let cursor = app.store.read(dns::newest_event)?;
@@ -86,8 +90,11 @@ async fn load(app: &App, zone: &Zone, own: &[IpAddr]) -> Result<Records> {
     let ttl = u32::try_from(ttl.0 / 1_000).unwrap_or(60);
     let wanted = zone.clone();
     let (serial, hosts) = app.store.submit(move |tx| dns::zone(tx, &wanted, ttl)).await?;
-    let records = Records::new(zone, serial, ttl, hosts).map_err(anyhow::Error::msg)?;
-    Ok(records.with_server(own))
+    // With many devices this takes a while; questions are answered meanwhile.
+    let (zone, own) = (zone.clone(), own.to_owned());
+    let made = tokio::task::spawn_blocking(move || Records::new(&zone, serial, ttl, hosts));
+    let records = made.await.context("make the zone")?.map_err(anyhow::Error::msg)?;
+    Ok(records.with_server(&own))
 }
 
 impl Server {

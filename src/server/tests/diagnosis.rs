@@ -361,3 +361,24 @@ async fn two_outages_soon_after_one_another_have_each_its_own_records() {
     );
     assert_eq!(codes[1].also, None, "the first one's climb is none of the second's: {codes:#?}");
 }
+
+#[tokio::test]
+async fn what_an_agent_tells_of_being_cut_off_is_one_outage_however_late_each_record_is() {
+    let house = House::new().await;
+    let mut agent = house.joined("router").await;
+    house.check_in(&mut agent).await;
+    house.clock.advance(secs(120));
+    let began_at = house.now() - secs(60);
+    let told = |ended_at| AgentOutage { began_at, ended_at, tries: 3, ..AgentOutage::default() };
+    let record = house.record(10, What::Outage(told(None)));
+    // This call was on its way for seven seconds.
+    let call = CheckIn { records: vec![record], ..house.empty_call("a") };
+    house.clock.advance(secs(7));
+    house.call(Credential::Secret(agent.secret), call, None).await.unwrap();
+    agent.seq = 10;
+    let ended_at = house.now() - secs(1);
+    house.tells(&mut agent, 0, vec![(house.now(), What::Outage(told(Some(ended_at))))]).await.unwrap();
+    let all = house.outages();
+    assert_eq!(all.len(), 1, "{all:#?}");
+    assert_eq!((all[0].started_at, all[0].ended_at), (began_at, Some(ended_at)));
+}

@@ -22,8 +22,20 @@ pub(super) fn find(look: &Look<'_>) -> Option<Finding> {
         (Held::Fail, ..) => Some(port(look)),
         (_, Held::Fail, _) => tls(look),
         (_, _, Held::Fail) => Some(answer(look)),
-        (Held::Ok | Held::NotMeasured, Held::Ok | Held::NotMeasured, Held::Ok | Held::NotMeasured) => None,
+        (Held::Ok | Held::NotMeasured, Held::Ok | Held::NotMeasured, Held::Ok | Held::NotMeasured) => {
+            large(look)
+        }
     }
+}
+
+/// All that is small passes, also the server's answer: a report is larger than that. On a line with losses large packets
+/// may be missing by chance.
+fn large(look: &Look<'_>) -> Option<Finding> {
+    let lost = look.now.anchors().any(|anchor| anchor.loss_permille.is_some_and(|loss| loss > 0));
+    if lost || look.now.gateway_loss().is_some_and(|loss| loss > 0) {
+        return None;
+    }
+    stuck(look).map(|stuck| mtu(look, stuck, 72))
 }
 
 /// The port does not answer: whether others have the same says whose fault it is.
