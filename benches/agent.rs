@@ -1,7 +1,7 @@
 //! What the real `lineman agent run` takes of its machine at default settings, on a good day: memory, processor, and
 //! what it writes to the disk, beside a real `lineman serve` on loopback.
 //!
-//! Takes eleven minutes, as an agent writes every five; prints one line a figure. Run: `cargo bench --bench agent`. The
+//! Takes eleven minutes, as an agent writes every ten; prints one line a figure. Run: `cargo bench --bench agent`. The
 //! folder is `BENCH_DIR`, else the temporary one: it must lie on a disk.
 
 use std::io::{BufRead, BufReader};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Until the first check-ins and the first lines are behind it.
 const WARM: Duration = Duration::from_secs(45);
-/// Long enough for two writes, whenever the first is due.
+/// As long as it takes from one write to the next.
 const SPAN: Duration = Duration::from_secs(600);
 const DAY: f64 = 86_400.0;
 

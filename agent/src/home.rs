@@ -164,12 +164,12 @@ impl Status {
         if !path.exists() {
             return Err(not_joined());
         }
+        let pid = Lock::holder(dir);
+        if let Some(told) = pid.and_then(|_| live::ask(dir)).filter(|told| !told.state.is_empty()) {
+            return Ok(Status { pid, ..told });
+        }
         let glance = Glance::at(&path)?;
         let identity = glance.identity.ok_or_else(not_joined)?;
-        let pid = Lock::holder(dir);
-        if let Some(told) = pid.and_then(|_| live::ask(dir)) {
-            return Ok(Status { pid, server: identity.server, device: identity.name, ..told });
-        }
         let told =
             glance.status.and_then(|text| serde_json::from_str::<Status>(&text).ok()).unwrap_or_default();
         let state = if pid.is_none() { "stopped".to_owned() } else { told.state };

@@ -39,9 +39,15 @@ pub trait Link: Send + Sync + 'static {
         None
     }
 
-    /// Climbs the ladder of evidence towards `server`.
-    fn climb(&self, plan: Plan, server: ladder::Server, why: Why) -> impl Future<Output = Climb> + Send {
-        async move { ladder::climb(&plan, &server, why).await }
+    /// Climbs the ladder of evidence towards `server`. `hops`: those beyond the gateway on a good day.
+    fn climb(
+        &self,
+        plan: Plan,
+        server: ladder::Server,
+        hops: Vec<IpAddr>,
+        why: Why,
+    ) -> impl Future<Output = Climb> + Send {
+        async move { ladder::climb_knowing(&plan, &server, &hops, why).await }
     }
 }
 

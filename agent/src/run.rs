@@ -192,6 +192,8 @@ struct Agent<L> {
     outage: Outage,
     /// The address on the way to the server when it last answered.
     good_address: Option<IpAddr>,
+    /// The hops beyond the gateway on a good day.
+    good_hops: Vec<IpAddr>,
     disk: Disk,
     told: Status,
     told_to: watch::Sender<Status>,
@@ -267,6 +269,7 @@ impl<L: Link> Agent<L> {
             climb: None,
             outage: Outage::default(),
             good_address: None,
+            good_hops: Vec::new(),
             disk: Disk::new(now),
             told,
             told_to,

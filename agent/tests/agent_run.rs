@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something it needs is missing")]
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ impl Link for Server {
     }
 
     /// The port is closed while the server is away.
-    async fn climb(&self, _plan: Plan, _server: ladder::Server, why: Why) -> Climb {
+    async fn climb(&self, _plan: Plan, _server: ladder::Server, _hops: Vec<IpAddr>, why: Why) -> Climb {
         let mut books = self.0.lock().unwrap();
         books.climbs.push(why);
         let step = Step::ServerConnect { address: ([127, 0, 0, 1], 443).into(), refused: books.away };

@@ -1,6 +1,7 @@
 //! How a running agent says how it stands: over a socket in its data directory, so that nothing need be written for it.
 
 use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ impl Live {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        let listener = UnixListener::bind(&path)?;
+        let listener = in_dir(dir, |short| UnixListener::bind(short))?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         let task = tokio::spawn(serve(listener, told));
         Ok(Live { path, task })
@@ -47,6 +48,12 @@ impl Drop for Live {
         self.task.abort();
         drop(std::fs::remove_file(&self.path));
     }
+}
+
+/// Calls with the socket's path: a short one, as the kernel takes no more than a hundred bytes or so.
+fn in_dir<T>(dir: &Path, call: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let dir = std::fs::File::open(dir)?;
+    call(Path::new(&format!("/proc/self/fd/{}/{SOCKET_FILE}", dir.as_raw_fd())))
 }
 
 async fn serve(listener: UnixListener, told: watch::Receiver<Status>) {
@@ -63,7 +70,7 @@ async fn serve(listener: UnixListener, told: watch::Receiver<Status>) {
 
 /// What the agent that runs on `dir` says of itself; none where it does not answer.
 pub(super) fn ask(dir: &Path) -> Option<Status> {
-    let stream = UnixStream::connect(dir.join(SOCKET_FILE)).ok()?;
+    let stream = in_dir(dir, |short| UnixStream::connect(short)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer).ok()?;
@@ -76,7 +83,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn who_asks_hears_the_newest_and_nobody_answers_for_an_agent_that_is_gone() {
-        let dir = tempfile::tempdir().unwrap();
+        let long = "a-long-name".repeat(20);
+        let dir = tempfile::Builder::new().prefix(&long).tempdir().unwrap();
         assert_eq!(ask(dir.path()), None);
         let (tell, told) = watch::channel(Status::default());
         let live = Live::open(dir.path(), told.clone()).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use schedules::{Millis, Time};
 
 use super::{Agent, Error};
+use crate::ladder;
 use crate::link::Link;
 use crate::recorder::{self, Instant};
 use crate::report::{AgentOutage, Climb, Moment, Status, What, Why};
@@ -16,7 +17,7 @@ use crate::state::{Kept, Now, Standing};
 /// A climb that lasts longer has found nothing: its end is waited for by others.
 const LONGEST_CLIMB: Duration = Duration::from_secs(120);
 /// On a good day so many lines are written at a time.
-const CALM: i64 = 10;
+const CALM: i64 = 20;
 
 /// The outage that goes on, as far as the driver knows more of it than the state machine.
 #[derive(Debug, Default)]
@@ -78,6 +79,7 @@ impl<L: Link> Agent<L> {
             return Ok(());
         }
         self.state.keep_record(now);
+        self.good_hops = self.spool.hops()?;
         let Instant { stamp, awake } = self.instant();
         let line = Moment { at: stamp.at, mono: stamp.mono, awake, ..Moment::default() };
         let gap = recorder::at_start(before, &line, self.info.booted_at);
@@ -153,9 +155,9 @@ impl<L: Link> Agent<L> {
         };
         server.address = self.route.server.map(|server| server.ip());
         tracing::debug!(?why, "the ladder of evidence is climbed");
-        let link = std::sync::Arc::clone(&self.link);
+        let (link, hops) = (std::sync::Arc::clone(&self.link), self.good_hops.clone());
         self.climb = Some(tokio::spawn(async move {
-            tokio::time::timeout(LONGEST_CLIMB, link.climb(plan, server, why)).await.ok()
+            tokio::time::timeout(LONGEST_CLIMB, link.climb(plan, server, hops, why)).await.ok()
         }));
     }
 
@@ -163,7 +165,16 @@ impl<L: Link> Agent<L> {
         self.climb = None;
         let climb =
             climb.inspect_err(|e| tracing::error!(error = %e, "a climb of the ladder was broken off"));
-        self.state.handle_climb(climb.ok().flatten(), now);
+        let climb = climb.ok().flatten();
+        if let Some(climb) = climb.as_ref().filter(|climb| matches!(climb.why, Why::Baseline | Why::Recovery))
+        {
+            let hops = ladder::hops_beyond_gateway(climb);
+            if !hops.is_empty() && hops != self.good_hops {
+                self.spool.set_hops(&hops);
+                self.good_hops = hops;
+            }
+        }
+        self.state.handle_climb(climb, now);
     }
 
     /// What the state machine tells of an outage, with what it does not know.

@@ -1,4 +1,4 @@
-//! The flight recorder's lines, as they are kept: ten to a row, each row JSON, deflated. What ten lines have in common
+//! The flight recorder's lines, as they are kept: twenty to a row, each row JSON, deflated. What those have in common
 //! is written once so, and a field that is new needs no new table.
 
 use std::io::{Read as _, Write as _};
@@ -14,7 +14,7 @@ use super::{SpoolError, Stamp};
 use crate::report::Moment;
 
 /// How many lines a row holds.
-pub(super) const BATCH: usize = 10;
+pub(super) const BATCH: usize = 20;
 /// How many lines wait in memory where nothing can be written.
 const MAX_WAITING: usize = 100;
 /// How long lines are kept.

@@ -14,6 +14,7 @@ mod send;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -29,6 +30,8 @@ pub use open::Glance;
 const SEQ_BLOCK: u64 = 10_000;
 /// How many bytes of records wait in memory at most.
 const MAX_FRESH_BYTES: u64 = 512 * 1024;
+/// How many hops of a good day are kept.
+const MAX_HOPS: usize = 16;
 /// How many boots are remembered.
 const MAX_BOOTS: i64 = 1_000;
 /// How many rejected records are kept to be looked at.
@@ -133,6 +136,12 @@ impl SpoolError {
     pub fn is_corrupt(&self) -> bool {
         let SpoolError::Sql(rusqlite::Error::SqliteFailure(e, _)) = self else { return false };
         matches!(e.code, rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+    }
+
+    /// Whether somebody else has the database open.
+    fn is_busy(&self) -> bool {
+        let SpoolError::Sql(rusqlite::Error::SqliteFailure(e, _)) = self else { return false };
+        matches!(e.code, rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
     }
 }
 
@@ -271,6 +280,21 @@ impl Spool {
     /// Where they cannot be read. What is no line is none.
     pub fn frozen(&self) -> Result<Vec<Moment>, SpoolError> {
         Ok(self.known("frozen")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
+    /// Keeps the hops beyond the gateway on a good day: with the next flush.
+    pub fn set_hops(&mut self, hops: &[IpAddr]) {
+        let words: Vec<String> = hops.iter().take(MAX_HOPS).map(ToString::to_string).collect();
+        self.later.insert("hops", Some(words.join(" ")));
+    }
+
+    /// Those hops.
+    ///
+    /// # Errors
+    /// Where they cannot be read. What is no address is none.
+    pub fn hops(&self) -> Result<Vec<IpAddr>, SpoolError> {
+        let words = self.known("hops")?.unwrap_or_default();
+        Ok(words.split_whitespace().filter_map(|word| word.parse().ok()).collect())
     }
 
     fn known(&self, key: &str) -> Result<Option<String>, SpoolError> {

@@ -1,6 +1,8 @@
 //! Opening the agent's database: its schema, what to do with a damaged or a newer one, and the things known by name.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +18,8 @@ use super::{Identity, Spool, SpoolError};
 /// The schema this program makes. A change adds a step to [`migrate`] and counts up.
 const SCHEMA: i64 = 2;
 
+/// How long a database is waited for that somebody else has open.
+const GLANCE_WAIT: Duration = Duration::from_millis(200);
 /// Small pages: what is written in between is less than one of the usual size. A database that is there keeps its own.
 const PAGE_BYTES: u32 = 1024;
 
@@ -88,23 +92,47 @@ pub struct Glance {
 }
 
 impl Glance {
-    /// Looks into the database at `path`, also while an agent has it open.
+    /// Looks into the database at `path`. While an agent has it open it is seen as it was some while ago, the identity as
+    /// it is.
     ///
     /// # Errors
     /// Where there is no database, or it cannot be read.
     pub fn at(path: &Path) -> Result<Glance, SpoolError> {
-        let db = Connection::open_with_flags(
-            path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )
-        .map_err(|e| SpoolError::Open { path: path.to_owned(), source: e.into() })?;
-        db.busy_timeout(Duration::from_secs(2))?;
-        if refuse_newer(&db, path)? == 0 {
+        let open = |at: &Path, flags: OpenFlags| {
+            Connection::open_with_flags(at, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+                .map_err(|e| SpoolError::Open { path: path.to_owned(), source: e.into() })
+        };
+        let db = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        db.busy_timeout(GLANCE_WAIT)?;
+        match Glance::of(&db, path) {
+            Err(e) if e.is_busy() => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+                Glance::of(&open(&as_it_was(path), flags)?, path)
+            }
+            glance => glance,
+        }
+    }
+
+    fn of(db: &Connection, path: &Path) -> Result<Glance, SpoolError> {
+        if refuse_newer(db, path)? == 0 {
             return Ok(Glance { identity: None, waiting: 0, status: None });
         }
         let waiting = db.query_row("SELECT count(*) FROM records", [], |row| row.get(0))?;
-        Ok(Glance { identity: read_identity(&db)?, waiting, status: meta(&db, "status")? })
+        Ok(Glance { identity: read_identity(db)?, waiting, status: meta(db, "status")? })
     }
+}
+
+/// The database at `path` without its journal and without locks, as SQLite's URIs name it.
+fn as_it_was(path: &Path) -> PathBuf {
+    let mut uri = OsString::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'?' | b'#' | b'%' => uri.push(format!("%{byte:02x}")),
+            other => uri.push(OsStr::from_bytes(&[*other])),
+        }
+    }
+    uri.push("?immutable=1");
+    uri.into()
 }
 
 pub(super) fn meta(db: &Connection, key: &str) -> Result<Option<String>, SpoolError> {
@@ -167,6 +195,9 @@ fn connect(path: &Path) -> Result<Spool, SpoolError> {
     // Memory: an agent's whole database is seldom larger than this, and it is read in order.
     db.pragma_update(None, "cache_size", -256)?;
     db.pragma_update(None, "page_size", PAGE_BYTES)?;
+    // Nobody else writes here, and so the index of the journal can be in memory: in a file it would be most of what is
+    // written. Whoever looks in from outside sees the database as it was when the journal was last folded in.
+    db.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
     db.pragma_update(None, "mmap_size", 0)?;
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "journal_size_limit", 4 * 1024 * 1024)?;
