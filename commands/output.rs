@@ -27,16 +27,9 @@ pub enum Output {
     /// One thing that is now as it was to be: to people its line of the list, and what else there is to say; to
     /// machines an object.
     Changed(Table, String),
-    /// A text for people, and a JSON value for machines; where it says that something is wrong, the program ends with that
-    /// failure.
-    Document {
-        /// To people.
-        people: String,
-        /// To machines.
-        json: serde_json::Value,
-        /// What is wrong.
-        failure: Option<Failure>,
-    },
+    /// One thing that is an answer: a text to people, the object to machines; where it says that something is wrong, the
+    /// program ends with that failure.
+    Answer(Table, String, Option<Failure>),
     /// One thing that is gone, or that only a sentence tells of: the sentence to people, the object to machines.
     Said(Table, String),
 }
@@ -118,11 +111,12 @@ impl Fields {
     /// Whether an answer has them: asked before it is made true, so that a misspelt field changes nothing.
     pub fn check(&self, output: &Output) -> Result<(), Failure> {
         match output {
-            Output::Nothing | Output::Text(_) | Output::Document { .. } => Ok(()),
+            Output::Nothing | Output::Text(_) => Ok(()),
             Output::Table(table)
             | Output::Judged(table, _)
             | Output::Record(table)
             | Output::Changed(table, _)
+            | Output::Answer(table, ..)
             | Output::Said(table, _) => self.of(Table { rows: Vec::new(), ..table.clone() }).map(drop),
         }
     }
@@ -177,12 +171,8 @@ impl Printer {
             Output::Nothing => Ok(()),
             Output::Text(text) => put(&text),
             Output::Table(table) => self.list(self.fields.of(table)?),
-            Output::Document { people, json, failure } => {
-                match (self.form, &self.jq) {
-                    (Form::Format(_), Some(jq)) => lines(jq, [json])?,
-                    (Form::Format(_), None) => put(&format!("{json}\n"))?,
-                    (Form::Table, _) => put(&people)?,
-                }
+            Output::Answer(table, said, failure) => {
+                self.one(table, |_, _| said)?;
                 failure.map_or(Ok(()), Err)
             }
             Output::Judged(table, failure) => {

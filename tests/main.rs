@@ -7,6 +7,7 @@ mod durability;
 mod harness;
 mod history;
 mod house;
+mod ladder;
 mod lists;
 mod main_job;
 mod maintenance;

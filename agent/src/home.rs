@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use schedules::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::ladder::Server;
+use crate::report::Plan;
 use crate::spool::{Glance, SpoolError};
 
 pub(crate) use live::Live;
@@ -184,6 +186,21 @@ impl Status {
             ..told
         })
     }
+}
+
+/// Where the ladder of evidence leads for the agent of the data directory `dir`, and what it asks; none where no server
+/// was joined.
+///
+/// # Errors
+/// Where its database cannot be read.
+pub fn ladder(dir: &Path) -> Result<Option<(Server, Plan)>, HomeError> {
+    let path = dir.join(SPOOL_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let glance = Glance::at(&path)?;
+    let server = glance.identity.and_then(|identity| Server::at(&identity.server, identity.pin).ok());
+    Ok(server.map(|server| (server, glance.ladder)))
 }
 
 /// Forgets the server, and all that was to be told it. Gives back which it was, and how the agent was called there.

@@ -8,6 +8,7 @@ mod climbs;
 mod cohort;
 mod findings;
 mod gaps;
+mod here;
 mod letter;
 mod line;
 mod picture;
@@ -21,6 +22,7 @@ use schedules::{Millis, Time};
 
 pub use cohort::{Absence, Cohort, Inbound, Others, Sibling};
 pub use findings::Finding;
+pub use here::on_the_spot;
 pub use letter::{Contact, hops, text_to_send};
 pub use picture::{Picture, Way};
 pub use sentence::{clock, clock_with_zone, long_span};

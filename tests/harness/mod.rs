@@ -4,6 +4,8 @@
 //! file, and says in a file of its own up to which time it has done all that was due. [`World::turn`] turns the clock
 //! in steps, and after each waits until everybody has said so: no test sleeps for luck.
 
+pub mod netns;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,10 +1,10 @@
 //! The gateway: whether its hardware address is found, and whether it answers pings.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::time::Duration;
 
 use super::echo::{Pinged, ping};
-use super::ground::{FAMILIES, Ground, Way, word};
+use super::ground::{FAMILIES, Ground, Way};
 use super::notes::{Measure, Notes};
 use crate::recorder::netlink::{Asker, Neighbour};
 use crate::report::{Family, Step};
@@ -58,8 +58,15 @@ async fn note_way(ground: &Ground, way: Option<&Way>, notes: &Notes, timeout: Du
         let why = format!("{} needs no hardware addresses", way.interface);
         return notes.not_measured(step, &why);
     }
-    let entry = if answered { look(number, gateway) } else { found_out(number, gateway).await };
-    note_entry(notes, (way.family, gateway), entry, answered);
+    if pinged.is_err() {
+        poke(number, gateway);
+    }
+    let (pings, entry) = if answered {
+        (Pings::Answered, look(number, gateway))
+    } else {
+        (Pings::InVain, found_out(number, gateway).await)
+    };
+    note_entry(notes, (way.family, gateway), entry, pings);
 }
 
 fn note_pinged(notes: &Notes, gateway: IpAddr, pinged: &Result<Pinged, String>) {
@@ -85,6 +92,20 @@ fn look(number: u32, gateway: IpAddr) -> Option<Neighbour> {
     Asker::open().ok()?.neighbour(number, gateway)
 }
 
+/// Sends the gateway a packet that anybody may send, so that the kernel looks for it.
+fn poke(number: u32, gateway: IpAddr) {
+    /// Where what is sent is thrown away (RFC 863).
+    const DISCARD: u16 = 9;
+    let (any, to): (SocketAddr, SocketAddr) = match gateway {
+        IpAddr::V4(v4) => ((Ipv4Addr::UNSPECIFIED, 0).into(), (v4, DISCARD).into()),
+        IpAddr::V6(v6) => {
+            ((Ipv6Addr::UNSPECIFIED, 0).into(), SocketAddrV6::new(v6, DISCARD, 0, number).into())
+        }
+    };
+    // Where it cannot be sent, the entry says so.
+    drop(UdpSocket::bind(any).and_then(|socket| socket.send_to(&[0], to)));
+}
+
 /// The gateway's entry when the kernel has found out whether it is there.
 async fn found_out(number: u32, gateway: IpAddr) -> Option<Neighbour> {
     let known = look(number, gateway).is_some_and(|entry| !entry.mac.is_empty());
@@ -104,7 +125,14 @@ async fn found_out(number: u32, gateway: IpAddr) -> Option<Neighbour> {
     }
 }
 
-fn note_entry(notes: &Notes, (family, gateway): (Family, IpAddr), entry: Option<Neighbour>, answered: bool) {
+/// Whether the gateway answered pings: then it is there, whatever its entry says.
+#[derive(Clone, Copy, Debug)]
+enum Pings {
+    Answered,
+    InVain,
+}
+
+fn note_entry(notes: &Notes, (family, gateway): (Family, IpAddr), entry: Option<Neighbour>, pings: Pings) {
     let entry = entry.unwrap_or_default();
     let question = match family {
         Family::Ipv4 => "ARP",
@@ -113,16 +141,17 @@ fn note_entry(notes: &Notes, (family, gateway): (Family, IpAddr), entry: Option<
     let (mac, state) = (entry.mac, entry.state);
     let known = !mac.is_empty();
     let step = Step::Neighbour { gateway, mac, state: state.clone() };
-    match (answered, state.as_str()) {
-        (true, _) | (false, "reachable" | "permanent" | "noarp") => notes.holds(step, Measure::default()),
-        (false, "stale" | "delay" | "probe") if known => {
+    match (pings, state.as_str()) {
+        (Pings::Answered, _) | (Pings::InVain, "reachable" | "permanent" | "noarp") => {
+            notes.holds(step, Measure::default())
+        }
+        (Pings::InVain, "stale" | "delay" | "probe") if known => {
             let why =
                 "its hardware address is known from before; whether it is still there was not found out";
             notes.not_measured(step, why);
         }
-        (false, _) => {
-            let why = format!("nobody answers {question} for the {} gateway {gateway}", word(family));
-            notes.fails(step, &why, Measure::default());
+        (Pings::InVain, _) => {
+            notes.fails(step, &format!("nobody answers {question} for it"), Measure::default());
         }
     }
 }
@@ -135,19 +164,19 @@ mod tests {
     #[test]
     fn an_entry_from_before_proves_nothing_and_one_that_failed_does() {
         let gateway: IpAddr = "192.0.2.1".parse().unwrap();
-        for (state, mac, answered, held) in [
-            ("reachable", "02:00:00:00:00:01", false, Held::Ok),
-            ("stale", "02:00:00:00:00:01", true, Held::Ok),
-            ("stale", "02:00:00:00:00:01", false, Held::NotMeasured),
-            ("delay", "02:00:00:00:00:01", false, Held::NotMeasured),
-            ("failed", "", false, Held::Fail),
-            ("incomplete", "", false, Held::Fail),
-            ("", "", false, Held::Fail),
+        for (state, mac, pings, held) in [
+            ("reachable", "02:00:00:00:00:01", Pings::InVain, Held::Ok),
+            ("stale", "02:00:00:00:00:01", Pings::Answered, Held::Ok),
+            ("stale", "02:00:00:00:00:01", Pings::InVain, Held::NotMeasured),
+            ("delay", "02:00:00:00:00:01", Pings::InVain, Held::NotMeasured),
+            ("failed", "", Pings::InVain, Held::Fail),
+            ("incomplete", "", Pings::InVain, Held::Fail),
+            ("", "", Pings::InVain, Held::Fail),
         ] {
             let notes = Notes::new();
             let entry = Neighbour { mac: mac.into(), state: state.into() };
-            note_entry(&notes, (Family::Ipv4, gateway), Some(entry), answered);
-            assert_eq!(notes.rungs()[0].outcome, held, "{state} {answered}");
+            note_entry(&notes, (Family::Ipv4, gateway), Some(entry), pings);
+            assert_eq!(notes.rungs()[0].outcome, held, "{state} {pings:?}");
         }
     }
 

@@ -131,7 +131,7 @@ impl Ground {
             };
             match (link.on, link.carrier) {
                 (false, _) => {
-                    notes.fails(step, &format!("{} is switched off", link.name), Measure::default());
+                    notes.fails(step, "it is switched off", Measure::default());
                 }
                 (true, false) => {
                     let why =
@@ -172,9 +172,9 @@ impl Ground {
                 _ => {
                     let why = match link_local {
                         Some(own) => {
-                            format!("{interface} has only {own}, which reaches no further than the link")
+                            format!("only {own}, which reaches no further than the link")
                         }
-                        None => format!("{interface} has no {word} address"),
+                        None => format!("no {word} address"),
                     };
                     notes.fails(step, &why, Measure::default());
                 }
@@ -309,32 +309,32 @@ mod tests {
                 "",
             ),
             (vec![eth0(&["fd00::7/64"])], vec![way("fe80::9")], [Ok, NotMeasured, Ok], ""),
-            (vec![eth0(&["fe80::1/64"])], vec![], [Ok, Fail, NotMeasured], "eth0 has no IPv4 address"),
+            (vec![eth0(&["fe80::1/64"])], vec![], [Ok, Fail, NotMeasured], "no IPv4 address"),
             (
                 vec![eth0(&["169.254.3.4/16"])],
                 vec![],
                 [Ok, Fail, NotMeasured],
-                "eth0 has only 169.254.3.4/16, which reaches no further than the link",
+                "only 169.254.3.4/16, which reaches no further than the link",
             ),
             (
                 vec![eth0(&["192.0.2.7/24", "fe80::1/64"])],
                 vec![way("192.0.2.1"), way("fe80::9")],
                 [Ok, Ok, Fail],
-                "eth0 has only fe80::1/64, which reaches no further than the link",
+                "only fe80::1/64, which reaches no further than the link",
             ),
             (
                 vec![unplugged],
                 vec![way("192.0.2.1")],
                 [Fail, Ok, NotMeasured],
-                "eth0 has no carrier: cable, port, or what it is plugged into",
+                "no carrier: cable, port, or what it is plugged into",
             ),
             (
                 vec![unplugged_bare],
                 vec![],
                 [Fail, NotMeasured, NotMeasured],
-                "eth0 has no carrier: cable, port, or what it is plugged into",
+                "no carrier: cable, port, or what it is plugged into",
             ),
-            (vec![off], vec![], [Fail, NotMeasured, NotMeasured], "eth0 is switched off"),
+            (vec![off], vec![], [Fail, NotMeasured, NotMeasured], "it is switched off"),
             (vec![], vec![], [Fail, NotMeasured, NotMeasured], "this machine has no network interface"),
         ] {
             assert_eq!(found(links.clone(), ways), (held.to_vec(), reason.to_owned()), "{links:?}");

@@ -49,7 +49,9 @@ pub(super) async fn resolve(
             v4.into_iter().chain(v6).collect()
         }
         Err(failed) => {
-            notes.fails(step(&[]), &failed.message, Measure::default());
+            let said = format!("resolve {}: ", server.host);
+            let why = failed.message.strip_prefix(&said).unwrap_or(&failed.message);
+            notes.fails(step(&[]), why, Measure::default());
             server.address.into_iter().collect()
         }
     }

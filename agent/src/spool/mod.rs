@@ -223,7 +223,9 @@ impl Spool {
     /// Where it cannot be written.
     pub fn set_config(&mut self, config: &Config) -> Result<(), SpoolError> {
         self.set_bounds(config.keep_for, config.keep_bytes);
-        self.set_meta("config", &serde_json::to_string(config)?)
+        self.set_meta("config", &serde_json::to_string(config)?)?;
+        // Folded in at once: so it is seen from outside as well.
+        self.fold_in()
     }
 
     /// Sets how long, and how many bytes of, records are kept; zero keeps what was.
@@ -353,6 +355,11 @@ impl Spool {
         self.later.insert("seq_next", Some(self.next_seq.to_string()));
         self.later.insert("stopped", Some("clean".to_owned()));
         self.flush(now)?;
+        self.fold_in()
+    }
+
+    /// Folds the journal into the database.
+    fn fold_in(&mut self) -> Result<(), SpoolError> {
         self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).optional()?;
         Ok(())
     }

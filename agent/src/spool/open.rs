@@ -14,6 +14,7 @@ use schedules::{Clock, Millis};
 
 use super::lines::Lines;
 use super::{Identity, Spool, SpoolError};
+use crate::report::{Config, Plan};
 
 /// The schema this program makes. A change adds a step to [`migrate`] and counts up.
 const SCHEMA: i64 = 2;
@@ -89,6 +90,8 @@ pub struct Glance {
     pub waiting: u64,
     /// What the agent last said of itself, as it wrote it.
     pub status: Option<String>,
+    /// What its ladder of evidence asks.
+    pub ladder: Plan,
 }
 
 impl Glance {
@@ -115,10 +118,12 @@ impl Glance {
 
     fn of(db: &Connection, path: &Path) -> Result<Glance, SpoolError> {
         if refuse_newer(db, path)? == 0 {
-            return Ok(Glance { identity: None, waiting: 0, status: None });
+            return Ok(Glance { identity: None, waiting: 0, status: None, ladder: Plan::default() });
         }
         let waiting = db.query_row("SELECT count(*) FROM records", [], |row| row.get(0))?;
-        Ok(Glance { identity: read_identity(db)?, waiting, status: meta(db, "status")? })
+        let config = meta(db, "config")?.and_then(|text| serde_json::from_str::<Config>(&text).ok());
+        let ladder = config.unwrap_or_default().ladder;
+        Ok(Glance { identity: read_identity(db)?, waiting, status: meta(db, "status")?, ladder })
     }
 }
 

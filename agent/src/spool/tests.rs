@@ -291,7 +291,10 @@ fn only_the_owner_can_read_the_database() {
     drop(spool);
     let mut spool = Spool::open(&path).unwrap();
     spool.start("boot-a", Time(0), stamp(0)).unwrap();
-    assert_eq!((glance().identity, glance().waiting), (Some(identity()), 0), "also while it is open");
+    let anchors = vec!["192.0.2.7".parse().unwrap()];
+    let ladder = crate::report::Plan { anchors, ..crate::report::Plan::default() };
+    spool.set_config(&Config { ladder: ladder.clone(), ..Config::default() }).unwrap();
+    assert_eq!((glance().identity, glance().ladder), (Some(identity()), ladder), "also while it is open");
     spool.stop(stamp(1)).unwrap();
     drop(spool);
     assert_eq!(glance().waiting, 1);
