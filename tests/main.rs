@@ -13,6 +13,7 @@ mod main_job;
 mod maintenance;
 mod notify;
 mod notify_channels;
+mod outages;
 mod serve;
 mod tickets;
 mod upgrade;
