@@ -62,30 +62,38 @@ fn main() {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
     let at = listener.local_addr().expect("its address");
     runtime.spawn(http::serve(listener, Serving { router, tls: None, behind_proxy: false }, stopped));
-    // The clients have a thread of their own.
-    let clients = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // The live ones and those that return have a thread each, so that they do not wait for one another.
     let done = Arc::new(AtomicBool::new(false));
-    let alone = clients.block_on(async {
-        let until = Instant::now() + SPAN;
-        live(at, secrets.clone(), 0, move || Instant::now() >= until).await
-    });
-    told("live check-ins alone", alone);
+    let until = Instant::now() + SPAN;
+    let alone = on_a_thread(live(at, secrets.clone(), 0, move || Instant::now() >= until));
+    told("live check-ins alone", alone.join().expect("the live ones' thread"));
     let began = Instant::now();
-    let (beside, took) = clients.block_on(async {
-        let returning: Vec<_> =
+    let stop_live = done.clone();
+    let beside = on_a_thread(live(at, secrets.clone(), 100_000, move || stop_live.load(Ordering::Relaxed)));
+    let returning = on_a_thread(async move {
+        let all: Vec<_> =
             (LIVE..LIVE + RETURNING).map(|n| tokio::spawn(back(at, secrets.clone(), n))).collect();
-        let stop = done.clone();
-        let live = tokio::spawn(live(at, secrets.clone(), 100_000, move || stop.load(Ordering::Relaxed)));
-        for agent in returning {
+        for agent in all {
             agent.await.expect("an agent's task");
         }
-        done.store(true, Ordering::Relaxed);
-        (live.await.expect("the live ones' task"), began.elapsed())
     });
+    returning.join().expect("the thread of those that return");
+    let took = began.elapsed();
+    done.store(true, Ordering::Relaxed);
+    let beside = beside.join().expect("the live ones' thread");
     told(&format!("live check-ins while {RETURNING} agents return with {BACKLOG} records each"), beside);
     println!("all that was kept is delivered after: {:.1} s", took.as_secs_f64());
     stop.send_replace(true);
     app.store.close();
+}
+
+/// Runs clients on a thread of their own.
+fn on_a_thread<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    std::thread::spawn(|| {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+    })
 }
 
 fn told(what: &str, mut took: Vec<Duration>) {

@@ -92,12 +92,14 @@ async fn check_in(State(shared): State<Shared>, request: Request<Body>) -> Resul
     let who = Credential::Secret(hash);
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let bytes = read_body(request, MAX_BODY).await.map_err(|e| Failed::new(e.status(), e.to_string()))?;
-    let call: CheckIn = serde_json::from_slice(&bytes)
+    let mut call: CheckIn = serde_json::from_slice(&bytes)
         .map_err(|e| Failed::new(StatusCode::BAD_REQUEST, format!("the body is no check-in: {e}")))?;
     drop(bytes);
     let known = shared.app.known();
+    let turn = shared.returning.turn(&mut call, known.every);
     let waiting = call.waiting;
     let taken = shared.app.store.submit(move |tx| ingest::check_in(tx, &known, who, &call, peer)).await?;
+    drop(turn);
     match taken {
         Ok(reply) => {
             let next_in_ms = match waiting {
