@@ -63,3 +63,22 @@ fn a_database_of_the_fifth_version_opens_with_all_that_was_in_it() {
     assert_eq!(server.stop(), Some(0));
     assert_eq!(sqlite(&world.database(), "PRAGMA integrity_check"), "ok");
 }
+
+#[test]
+fn a_database_of_the_seventh_version_opens_with_all_that_was_in_it() {
+    let world = World::turned();
+    restore(&world, 7);
+    let outage = world.json(&["outage", "show", "2"]);
+    assert_eq!((&outage["device"], &outage["source"]), (&"box".into(), &"agent".into()));
+    assert_eq!(outage["verdict"]["code"], "server", "{outage}");
+    let told = "SELECT count(*) FROM outage o JOIN dossier_record r ON r.device_id = o.device_id AND r.kind = 'outage'
+                WHERE r.told_began = o.told_began";
+    assert_eq!(sqlite(&world.database(), told), "1", "what was told then is known again");
+    let name = &world.json(&["dns", "list"])[0];
+    assert_eq!((&name["name"], &name["wanted"]), (&"box.devices.example".into(), &"192.0.2.7".into()));
+    assert_eq!(sqlite(&world.database(), "SELECT ours FROM dns_record"), "192.0.2.6");
+    let server = world.serve();
+    world.ok(&["ticket", "acknowledge", "1"]);
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(sqlite(&world.database(), "PRAGMA integrity_check"), "ok");
+}

@@ -2,6 +2,10 @@
 
 -- told_began: of an agent's own outage, when it began by the device's clock, which names it.
 ALTER TABLE dossier_record ADD COLUMN told_began INTEGER;
+UPDATE dossier_record SET told_began = (
+    SELECT o.told_began FROM outage o WHERE o.device_id = dossier_record.device_id AND o.source = 'agent'
+    AND abs(o.started_at - dossier_record.from_at) < 1000 ORDER BY o.id DESC LIMIT 1
+) WHERE kind = 'outage';
 
 -- All that may have been put there, with spaces between them: an answer may be lost, and the server stop, just after a
 -- change was made.
