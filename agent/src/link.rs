@@ -5,7 +5,7 @@ pub(crate) mod tls;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use schedules::Millis;
@@ -32,6 +32,9 @@ const MAX_ERROR: usize = 500;
 pub trait Link: Send + Sync + 'static {
     /// Makes one check-in.
     fn check_in(&self, call: CheckIn) -> impl Future<Output = Result<Reply, LinkError>> + Send;
+
+    /// This machine's address is another one: connections from the old one are given up.
+    fn renew(&self) {}
 
     /// Where the way leads. None: the server is in this process, so there is no way on which evidence could be had, and
     /// nothing around it is recorded or asked unless a check says so.
@@ -97,7 +100,7 @@ pub enum UrlError {
 /// The way over the network: HTTP/1.1 with TLS, one connection kept alive. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Http {
-    agent: Agent,
+    agent: Arc<Mutex<Agent>>,
     server: Arc<str>,
     authorization: Arc<str>,
     pin: Option<[u8; 32]>,
@@ -111,22 +114,7 @@ impl Http {
     /// Where the URL is none, or is plain `http://` to another machine.
     pub fn new(url: &str, secret: &str, pin: Option<[u8; 32]>) -> Result<Http, UrlError> {
         let server = server_url(url)?;
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent(concat!("lineman/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_global(Some(Duration::from_secs(30)))
-            .input_buffer_size(16 * 1024)
-            .output_buffer_size(16 * 1024)
-            .max_idle_connections(1)
-            .max_idle_connections_per_host(1)
-            .max_idle_age(Duration::from_secs(90))
-            .build();
-        let connector = ().chain(TcpConnector::default()).chain(tls::PinnedConnector::new(pin));
-        let agent = Agent::with_parts(config, connector, DefaultResolver::default());
+        let agent = Arc::new(Mutex::new(connections(pin)));
         Ok(Http { agent, server: server.into(), authorization: format!("Bearer {secret}").into(), pin })
     }
 
@@ -156,8 +144,8 @@ impl Http {
         if body.len() > MAX_BODY {
             return Err(failed(&format_args!("the report is {} bytes, over the limit", body.len())));
         }
-        let mut request = self
-            .agent
+        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut request = agent
             .post(format!("{}{path}", self.server))
             .header(header::AUTHORIZATION, &*self.authorization)
             .header(header::CONTENT_TYPE, "application/json");
@@ -199,6 +187,26 @@ impl Http {
     }
 }
 
+/// Connections to a server whose key has this SHA-256; none is open yet.
+fn connections(pin: Option<[u8; 32]>) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .user_agent(concat!("lineman/", env!("CARGO_PKG_VERSION")))
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .timeout_global(Some(Duration::from_secs(30)))
+        .input_buffer_size(16 * 1024)
+        .output_buffer_size(16 * 1024)
+        .max_idle_connections(1)
+        .max_idle_connections_per_host(1)
+        .max_idle_age(Duration::from_secs(90))
+        .build();
+    let connector = ().chain(TcpConnector::default()).chain(tls::PinnedConnector::new(pin));
+    Agent::with_parts(config, connector, DefaultResolver::default())
+}
+
 impl Link for Http {
     async fn check_in(&self, call: CheckIn) -> Result<Reply, LinkError> {
         let http = self.clone();
@@ -206,6 +214,10 @@ impl Link for Http {
             Ok(answer) => answer,
             Err(e) => Err(LinkError::Failed(format!("the call was broken off: {e}"))),
         }
+    }
+
+    fn renew(&self) {
+        *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = connections(self.pin);
     }
 
     fn leads_to(&self) -> Option<ladder::Server> {

@@ -168,6 +168,15 @@ pub struct Status {
     pub disks: Vec<Disk>,
 }
 
+impl Status {
+    /// Whether one of the interfaces has that address.
+    #[must_use]
+    pub fn has(&self, wanted: IpAddr) -> bool {
+        let of = |text: &String| text.split('/').next().and_then(|text| text.parse::<IpAddr>().ok());
+        self.interfaces.iter().flat_map(|interface| &interface.addresses).any(|text| of(text) == Some(wanted))
+    }
+}
+
 /// One network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

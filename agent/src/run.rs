@@ -334,8 +334,24 @@ impl<L: Link> Agent<L> {
             tracing::info!(subject = %change.subject, name = %change.name, from = %change.from, to = %change.to,
                 "the network of this machine changed");
         }
-        self.seen = Some(status.clone());
+        let before = self.seen.replace(status.clone());
+        let gone = before.and_then(|before| before.address).filter(|address| !status.has(*address));
+        if let Some(address) = gone {
+            self.break_off(address);
+        }
         (changes.into_iter().map(What::Change).collect(), status)
+    }
+
+    /// This machine's address is another one: what was sent from the old one gets no answer any more.
+    fn break_off(&mut self, address: IpAddr) {
+        self.link.renew();
+        if let Some(call) = self.call.take() {
+            call.abort();
+            let why = format!("this machine's address {address} is gone: the call is made anew");
+            self.told.error = Some(why.clone());
+            let now = self.steady.now();
+            self.state.handle_failure(&LinkError::Failed(why), now, fastrand::u64(..));
+        }
     }
 
     fn check_in(&mut self) -> Result<CheckIn, Error> {

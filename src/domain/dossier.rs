@@ -160,7 +160,7 @@ pub struct Minutes {
 }
 
 /// From which loss on a line is noisy, and up to which, in thousandths.
-pub const NOISY: std::ops::RangeInclusive<u32> = 20..=600;
+pub const NOISY: std::ops::RangeInclusive<u32> = 20..=800;
 /// From which use on a link is full, in thousandths.
 pub const FULL: u32 = 900;
 

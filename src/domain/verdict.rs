@@ -217,7 +217,7 @@ pub fn judge(dossier: &Dossier, cohort: &Cohort) -> Verdict {
     }
     let gap = gaps::explain(dossier, cohort);
     let climbed = climbs::explain(dossier, cohort);
-    let away = cohort::absence(dossier, cohort);
+    let away = cohort::absence(dossier, cohort, climbed.as_ref());
     let line = line::explain(dossier, climbed.as_ref());
     let quiet = cohort::quiet(dossier, cohort);
     let chosen = choose(dossier, [gap, away, line, climbed].into_iter().flatten().collect(), quiet);

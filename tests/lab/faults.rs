@@ -367,10 +367,10 @@ pub fn mtu_mended(s: &Spot) -> Res<()> {
     s.world.net.unfilter(&s.access())
 }
 
-/// Half of what the line carries is lost, each way: between the site and its gateway, or on the provider's line. New
+/// Two of five packets are lost each way: between the site and its gateway, or on the provider's line. New
 /// connections suffer most, so the device is made to need some.
 pub fn line_noise(s: &Spot) -> Res<()> {
-    let lose = "numgen random mod 100 < 50 drop";
+    let lose = "numgen random mod 100 < 40 drop";
     if s.form == 1 {
         let line = format!("to-{}", s.gateway());
         s.block(&s.access(), &[&format!("iifname {line} {lose}"), &format!("oifname {line} {lose}")])?;
@@ -391,17 +391,19 @@ pub fn line_noise_mended(s: &Spot) -> Res<()> {
 
 /// The device's connections break every few seconds.
 fn unsteady(s: &Spot) -> Res<()> {
-    let script = format!("while ss -K dport = {PORT}; do sleep 3; done");
+    let script = format!("while ss -K state established dport = {PORT}; do sleep 3; done");
     s.world.begin(&s.device, "cutter", &["sh", "-c", &script])
 }
 
 /// The site's line carries a part of what the device sends, over a port that is as fast as the line.
 pub fn congestion(s: &Spot) -> Res<()> {
-    std::fs::write(s.world.path(&format!("{}.speed", s.device)), "10\n")?;
+    std::fs::write(s.world.path(&format!("{}.speed", s.device)), "5\n")?;
     let line = format!("to-{}", s.gateway());
     s.block(&s.access(), &[&format!("iifname {line} limit rate over 300/second burst 2 packets drop")])?;
     let flood = ["ping", "-n", "-q", "-i", "0.004", "-s", "8000", &v4("anchor-a")];
     s.world.begin(&s.device, "flood", &flood)?;
+    // It is full for a while before anybody minds.
+    std::thread::sleep(Duration::from_secs(6));
     unsteady(s)
 }
 

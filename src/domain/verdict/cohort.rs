@@ -124,10 +124,19 @@ pub struct Cohort {
     pub moved: Option<(String, String)>,
 }
 
-/// The server itself was away, or cut off, for most of the outage and from its beginning on.
-pub(super) fn absence(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
+/// The server itself was away, or cut off, for most of the outage and from its beginning on. `climbed`: what the device
+/// found meanwhile. Where that is a fault on its own side, the server was not cut off, but all that it watches was.
+pub(super) fn absence(dossier: &Dossier, cohort: &Cohort, climbed: Option<&Finding>) -> Option<Finding> {
     let long = dossier.end().since(dossier.from);
+    let is_ours = climbed.is_none_or(|found| match found.code.who() {
+        Who::Us | Who::Wait | Who::Nobody => true,
+        Who::Provider => matches!(found.code, Code::Path | Code::Transit),
+        Who::Site | Who::Dhcp | Who::Resolver | Who::Configuration | Who::Office => false,
+    });
     cohort.absences.iter().find_map(|&((from, to), why)| {
+        if why == Absence::Blind && !is_ours {
+            return None;
+        }
         let overlap = to.min(dossier.end()).since(from.max(dossier.from));
         if from > dossier.from + TOGETHER || overlap.0 <= 0 || overlap.times(2) < long {
             return None;
@@ -173,7 +182,7 @@ fn inbound_filter(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
 
 /// What is the likeliest as long as the device tells nothing, why, and how sure.
 pub(super) fn likeliest(dossier: &Dossier, cohort: &Cohort) -> Option<(Code, String, u8)> {
-    if let Some(found) = absence(dossier, cohort) {
+    if let Some(found) = absence(dossier, cohort, None) {
         return Some((Code::Server, found.thing, 70));
     }
     let others = &cohort.others;
@@ -240,7 +249,7 @@ pub(super) fn provisional(dossier: &Dossier, cohort: &Cohort) -> Verdict {
 /// The device is back, and told nothing of its outage.
 pub(super) fn without_dossier(dossier: &Dossier, cohort: &Cohort) -> Verdict {
     let found = inbound_filter(dossier, cohort)
-        .or_else(|| absence(dossier, cohort))
+        .or_else(|| absence(dossier, cohort, None))
         .or_else(|| as_siblings(dossier, cohort));
     if let Some(found) = found {
         return super::told(dossier, cohort, found, None, Vec::new());

@@ -30,7 +30,8 @@ pub(super) fn explain(dossier: &Dossier, climbed: Option<&Finding>) -> Option<Fi
         let mut lost = picture.anchors().filter_map(|anchor| anchor.loss_permille).filter(|&loss| loss > 0);
         lost.any(lossy) && picture.gateway_loss().is_none_or(|loss| loss < *NOISY.start())
     });
-    let noisy_anchors = noisy_anchors.count();
+    // As a fault begins or ends, one climb sees it come or go: a line that is bad is so in most of them.
+    let noisy_anchors = Some(noisy_anchors.count()).filter(|many| many * 2 > pictures.len()).unwrap_or(0);
     let slow = slow(dossier, &minutes, &pictures);
     let lost = minutes.lossy >= ENOUGH || !noisy_gateways.is_empty() || noisy_anchors >= 1;
     let since = dossier.from;
