@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use agent::report::{CheckIn, Record, Reply, Status, What};
 use lineman::app::App;
+use lineman::secret;
 use lineman::server::http::{self, Serving};
 use lineman::server::routes::{self, Shared};
-use lineman::server::secret;
 use lineman::store::events::Actor;
 use lineman::store::{Mode, Store, agents, devices};
 use schedules::{Clock, Millis};

@@ -326,7 +326,8 @@ fn judgement(verdict: &Verdict) -> String {
         Some(likeliest) => format!("{}, perhaps {likeliest}", verdict.code),
         None => verdict.code.to_string(),
     };
-    let mut text = format!("{}\n{code}, {} % sure; who acts: {}\n", verdict.sentence, verdict.confidence, verdict.who);
+    let mut text =
+        format!("{}\n{code}, {} % sure; who acts: {}\n", verdict.sentence, verdict.confidence, verdict.who);
     for evidence in &verdict.evidence {
         let _ = writeln!(text, "  - {}", evidence.what);
     }

@@ -22,6 +22,32 @@ named! {
         JobFailed = "job.failed",
         /// A setting was changed.
         SettingChanged = "setting.changed",
+        /// A user was added.
+        UserAdded = "user.added",
+        /// A user has another role.
+        UserRole = "user.role",
+        /// A user may do nothing any more.
+        UserDisabled = "user.disabled",
+        /// A user may do again what it is here for.
+        UserEnabled = "user.enabled",
+        /// A user chose another password.
+        UserPassword = "user.password",
+        /// A user signs in with a second factor, or not any more.
+        UserFactor = "user.second-factor",
+        /// A link was made with which a user signs in once.
+        UserLink = "user.link",
+        /// A user signed in.
+        SignedIn = "sign-in.done",
+        /// Somebody was not let in.
+        SignInRefused = "sign-in.refused",
+        /// A session was ended.
+        SessionEnded = "session.ended",
+        /// A user was refused what it may not do.
+        RightRefused = "right.refused",
+        /// A token for programs was made.
+        ApiTokenAdded = "api-token.added",
+        /// A token for programs was taken back.
+        ApiTokenRevoked = "api-token.revoked",
         /// A site was added.
         SiteAdded = "site.added",
         /// A site was changed.

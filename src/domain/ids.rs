@@ -31,4 +31,10 @@ id! {
     EntryId,
     /// A delivery to one of them.
     DeliveryId,
+    /// A user.
+    UserId,
+    /// A session of a user.
+    SessionId,
+    /// A token of a user's program.
+    TokenId,
 }

@@ -24,6 +24,7 @@ pub mod service;
 pub mod rollup;
 pub mod setting;
 pub mod ticket;
+pub mod user;
 pub mod verdict;
 pub mod wall;
 pub mod when;

@@ -14,7 +14,6 @@ pub mod notify;
 pub mod ping;
 pub mod returning;
 pub mod routes;
-pub mod secret;
 pub mod service;
 pub mod sight;
 pub mod start;

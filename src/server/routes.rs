@@ -15,11 +15,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::app::App;
+use crate::secret;
 use crate::server::http::{Peer, read_body};
 use crate::server::ingest::{self, Credential, Refused};
 use crate::server::ping::{self, Signal};
 use crate::server::returning::Returning;
-use crate::server::secret;
 use crate::server::tick::Pulse;
 use crate::store::agents::NoEntry;
 use crate::store::events::Actor;

@@ -22,6 +22,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { name: "0006_diagnosis", sql: include_str!("migrations/0006_diagnosis.sql") },
     Migration { name: "0007_dns", sql: include_str!("migrations/0007_dns.sql") },
     Migration { name: "0008_evidence", sql: include_str!("migrations/0008_evidence.sql") },
+    Migration { name: "0009_users", sql: include_str!("migrations/0009_users.sql") },
 ];
 
 /// How many have been made.

@@ -1,0 +1,337 @@
+//! The door: who asks, whether that is allowed, and what every answer says to browsers.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
+
+use axum::body::Body;
+use axum::extract::RawPathParams;
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, ETAG, HOST, IF_NONE_MATCH, ORIGIN, USER_AGENT,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::response::Response;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use crate::domain::event::Kind;
+use crate::domain::user::{Act, User};
+use crate::secret;
+use crate::server::http::{Peer, read_body};
+use crate::store::events::Actor;
+use crate::store::{sessions, users};
+use crate::web::answer::{Answer, Trouble};
+use crate::web::asked::{Asked, Who};
+use crate::web::routes::{Need, Route};
+use crate::web::{Web, layout};
+
+/// The largest body.
+const MAX_BODY: usize = 1024 * 1024;
+/// The most fields of a form, or of a query.
+const MAX_FIELDS: usize = 1_000;
+/// How many requests are worked on at once; more wait.
+static PLACES: Semaphore = Semaphore::const_new(48);
+/// How many may wait: those beyond are told to come later.
+static WAITING: Semaphore = Semaphore::const_new(1_000);
+/// The cookie's name. With `__Host-` a browser takes it by TLS alone, and sends it to this host alone.
+const COOKIE_PLAIN: &str = "lineman";
+const COOKIE_TLS: &str = "__Host-lineman";
+/// The field of a form that proves that our page sent it.
+const FORM: &str = "_form";
+
+/// What every answer tells browsers: nothing from elsewhere, no scripts but our own, in nobody's frame.
+const HEADERS: &[(&str, &str)] = &[
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
+         base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("referrer-policy", "same-origin"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+];
+
+/// A request comes: its words are read, whoever asks is found, and, where it may, its handler answers.
+pub async fn open(web: Web, route: Route, words: RawPathParams, request: Request<Body>) -> Response {
+    let words = words.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let Ok(waiting) = WAITING.try_acquire() else {
+        return finished(&web, Answer::of("text/plain", "too busy").status(StatusCode::SERVICE_UNAVAILABLE));
+    };
+    let is_api = route.path.starts_with("/api/");
+    let asked = match read(web.clone(), words, request).await {
+        Ok(asked) => asked,
+        Err((status, why)) => {
+            let answer = if is_api {
+                problem(status, &why)
+            } else {
+                Answer::of("text/plain; charset=utf-8", why).status(status)
+            };
+            return finished(&web, answer);
+        }
+    };
+    let place = PLACES.acquire().await;
+    drop(waiting);
+    let done = tokio::task::spawn_blocking(move || {
+        let mut asked = asked;
+        let answer = enter(&mut asked, &route);
+        answer.unwrap_or_else(|trouble| refusal(&asked, &trouble, is_api))
+    });
+    let answer = done.await.unwrap_or_else(|error| {
+        tracing::error!(%error, path = route.path, "a page failed");
+        Answer::of("text/plain", "it failed").status(StatusCode::INTERNAL_SERVER_ERROR)
+    });
+    drop(place);
+    finished(&web, answer)
+}
+
+/// With what every answer says.
+fn finished(web: &Web, answer: Answer) -> Response {
+    let mut response = answer.into_response();
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
+    }
+    if web.is_encrypted {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(HeaderName::from_static("strict-transport-security"), year);
+    }
+    response
+}
+
+async fn read(
+    web: Web,
+    words: Vec<(String, String)>,
+    request: Request<Body>,
+) -> Result<Asked, (StatusCode, String)> {
+    let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0);
+    let (method, headers) = (request.method().clone(), request.headers().clone());
+    let path = request.uri().path().to_owned();
+    let query = fields(request.uri().query().unwrap_or_default().as_bytes())
+        .map_err(|e| (StatusCode::BAD_REQUEST, format!("the query: {e}")))?;
+    let body = read_body(request, MAX_BODY).await.map_err(|e| (e.status(), e.to_string()))?;
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_form =
+        kind.split(';').next().is_some_and(|kind| kind.trim() == "application/x-www-form-urlencoded");
+    let (form, body) = if is_form {
+        (fields(&body).map_err(|e| (StatusCode::BAD_REQUEST, format!("the form: {e}")))?, Vec::new())
+    } else {
+        (Vec::new(), body)
+    };
+    Ok(Asked { web, method, path, words, query, form, body, headers, peer, who: Who::Nobody })
+}
+
+/// The fields of a form or a query, in their order.
+fn fields(text: &[u8]) -> Result<Vec<(String, String)>, String> {
+    let all: Vec<(String, String)> = form_urlencoded::parse(text)
+        .map(|(key, value)| (key.into_owned(), value.into_owned()))
+        .take(MAX_FIELDS + 1)
+        .collect();
+    if all.len() > MAX_FIELDS { Err(format!("it has more than {MAX_FIELDS} fields")) } else { Ok(all) }
+}
+
+fn enter(asked: &mut Asked, route: &Route) -> Result<Answer, Trouble> {
+    asked.who = who(asked)?;
+    let changes = asked.method != Method::GET && asked.method != Method::HEAD;
+    if changes {
+        is_ours(asked)?;
+    }
+    match route.need {
+        Need::Nothing => {}
+        Need::OfItsVerb => {
+            asked.user()?;
+        }
+        Need::Of(right) => {
+            let user = asked.user()?;
+            if !asked.who.may(right) {
+                let act = if right.act == Act::See { "see" } else { "change" };
+                refused(asked, user, &format!("{act} {}", right.subject));
+                return Err(Trouble::NotAllowed(format!(
+                    "as {} you may not {act} {}: ask an administrator",
+                    user.role, right.subject
+                )));
+            }
+        }
+    }
+    (route.handler)(asked)
+}
+
+/// Somebody was refused what it may not do: that is written down.
+pub fn refused(asked: &Asked, user: &User, what: &str) {
+    let body = json!({"user": user.name, "what": what, "path": asked.path, "address": asked.peer});
+    let by = Actor::Person(user.name.clone());
+    let told = asked.web.app.store.write(move |tx| users::told(tx, &by, Kind::RightRefused, &body));
+    if let Err(error) = told {
+        tracing::error!(%error, "a refusal could not be written down");
+    }
+}
+
+/// Who asks: a program by its token, a person by its cookie.
+fn who(asked: &Asked) -> Result<Who, Trouble> {
+    let store = &asked.web.app.store;
+    if let Some(token) = bearer(&asked.headers) {
+        let hash = secret::hash(token);
+        let Some((id, user, seldom)) = store.read(|tx| sessions::by_token(tx, &hash))? else {
+            return Err(Trouble::SignIn);
+        };
+        if seldom {
+            store.write(move |tx| sessions::token_seen(tx, id))?;
+        }
+        return Ok(Who::Program(user));
+    }
+    let Some(cookie) = cookie(&asked.web, &asked.headers) else { return Ok(Who::Nobody) };
+    let hash = secret::hash(&cookie);
+    let Some((session, account)) = store.read(|tx| sessions::by_cookie(tx, &hash))? else {
+        return Ok(Who::Nobody);
+    };
+    if sessions::is_seen_long_ago(&session, asked.web.app.clock.now()) {
+        let id = session.id;
+        store.write(move |tx| sessions::seen(tx, id))?;
+    }
+    Ok(Who::Person(account.user, session))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// The name of the cookie of a session.
+fn cookie_name(web: &Web) -> &'static str {
+    if web.is_encrypted { COOKIE_TLS } else { COOKIE_PLAIN }
+}
+
+fn cookie(web: &Web, headers: &HeaderMap) -> Option<String> {
+    let name = cookie_name(web);
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next()
+}
+
+/// The cookie of a session, or one that takes it away where there is no secret.
+#[must_use]
+pub fn set_cookie(web: &Web, secret: Option<&str>) -> String {
+    let name = cookie_name(web);
+    let secure = if web.is_encrypted { "; Secure" } else { "" };
+    match secret {
+        Some(secret) => format!("{name}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age=1209600{secure}"),
+        None => format!("{name}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}"),
+    }
+}
+
+/// The hash of the session's cookie.
+#[must_use]
+pub fn cookie_hash(asked: &Asked) -> Option<[u8; 32]> {
+    cookie(&asked.web, &asked.headers).map(|text| secret::hash(&text))
+}
+
+/// What the browser says it is.
+#[must_use]
+pub fn browser(asked: &Asked) -> &str {
+    asked.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Whether our own page, or a program, asks for a change: not somebody else's page in a person's browser.
+fn is_ours(asked: &Asked) -> Result<(), Trouble> {
+    if let Who::Program(_) = asked.who {
+        return Ok(());
+    }
+    let forged = || {
+        Trouble::NotAllowed(
+            "this did not come from lineman's own page: open it there, and send it again".into(),
+        )
+    };
+    if asked.header("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+        return Err(forged());
+    }
+    let host = asked.headers.get(HOST).and_then(|value| value.to_str().ok());
+    if let Some(origin) = asked.headers.get(ORIGIN) {
+        let origin = origin.to_str().unwrap_or_default();
+        if origin.split_once("://").map(|(_, rest)| rest) != host {
+            return Err(forged());
+        }
+    }
+    if let Who::Person(_, session) = &asked.who {
+        let token = asked.said(FORM).or_else(|| asked.header("x-form")).unwrap_or_default();
+        if !secret::same(token, &session.form) {
+            return Err(forged());
+        }
+    }
+    Ok(())
+}
+
+fn refusal(asked: &Asked, trouble: &Trouble, is_api: bool) -> Answer {
+    if let Trouble::Failed(error) = trouble {
+        tracing::error!(%error, path = %asked.path, "a request failed");
+    }
+    let mut answer = if is_api {
+        problem(trouble.status(), &trouble.sentence())
+    } else if matches!(trouble, Trouble::SignIn) && asked.method == Method::GET {
+        let to: String = form_urlencoded::byte_serialize(asked.path.as_bytes()).collect();
+        return Answer::see(&format!("/sign-in?to={to}"));
+    } else {
+        layout::trouble(asked, trouble)
+    };
+    answer.headers.extend(trouble.retry_after());
+    if is_api && matches!(trouble, Trouble::SignIn) {
+        answer = answer.with(axum::http::header::WWW_AUTHENTICATE, "Bearer");
+    }
+    answer
+}
+
+/// A problem, as RFC 9457 writes it.
+#[must_use]
+pub fn problem(status: StatusCode, why: &str) -> Answer {
+    let body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "detail": why,
+    });
+    Answer::of("application/problem+json", body.to_string()).with(CACHE_CONTROL, "no-store").status(status)
+}
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+const ICON: &str = include_str!("icon.svg");
+
+/// What stands behind `?` in links to the style and the script: another one for each version of them.
+pub static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let hash = secret::hash(&[STYLE, SCRIPT, ICON].concat());
+    hash[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+});
+
+fn fixed(asked: &Asked, kind: &str, text: &'static str) -> Answer {
+    let tag = format!("\"{}\"", *VERSION);
+    if asked.headers.get(IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes()) {
+        return Answer::of(kind, "").status(StatusCode::NOT_MODIFIED).with(ETAG, tag);
+    }
+    let long = if asked.query.is_empty() { "no-cache" } else { "public, max-age=31536000, immutable" };
+    Answer::of(kind, text).with(CACHE_CONTROL, long).with(ETAG, tag)
+}
+
+/// The style.
+///
+/// # Errors
+/// None.
+pub fn style(asked: &Asked) -> Result<Answer, Trouble> {
+    Ok(fixed(asked, "text/css; charset=utf-8", STYLE))
+}
+
+/// The script.
+///
+/// # Errors
+/// None.
+pub fn script(asked: &Asked) -> Result<Answer, Trouble> {
+    Ok(fixed(asked, "text/javascript; charset=utf-8", SCRIPT))
+}
+
+/// The icon.
+///
+/// # Errors
+/// None.
+pub fn icon(asked: &Asked) -> Result<Answer, Trouble> {
+    Ok(fixed(asked, "image/svg+xml", ICON))
+}

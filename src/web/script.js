@@ -1,0 +1,61 @@
+// Live rows: the page asks for itself anew when the event log tells of something, and what changed is put in its place.
+// Without this script every page works as well; it is then as new as when it was opened.
+"use strict";
+
+const live = document.getElementById("live");
+let waiting = false;
+let last = 0;
+
+async function renew() {
+  waiting = false;
+  last = Date.now();
+  const active = document.activeElement;
+  if (active && active.closest("main form") && active.matches("input, textarea, select")) {
+    later(3000);
+    return;
+  }
+  let page;
+  try {
+    const answer = await fetch(location.href, { headers: { "x-live": "1" }, credentials: "same-origin" });
+    if (!answer.ok || answer.redirected) return;
+    page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  } catch {
+    later(5000);
+    return;
+  }
+  let changed = 0;
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const other = page.querySelector(`[data-live="${CSS.escape(part.dataset.live)}"]`);
+    if (!other || other.innerHTML === part.innerHTML) continue;
+    const focus = part.contains(active) ? active.getAttribute("href") || active.id : null;
+    part.replaceChildren(...other.childNodes);
+    if (focus) {
+      const again = part.querySelector(`[href="${CSS.escape(focus)}"], #${CSS.escape(focus)}`);
+      if (again) again.focus({ preventScroll: true });
+    }
+    changed += 1;
+  }
+  if (changed && live) live.textContent = "The page has changed.";
+}
+
+function later(after) {
+  if (waiting) return;
+  waiting = true;
+  setTimeout(renew, Math.max(after, 1000 - (Date.now() - last), 0));
+}
+
+if (document.querySelector("[data-live]") && "EventSource" in window) {
+  const stream = new EventSource("/events");
+  stream.addEventListener("change", () => later(200));
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) later(0);
+  });
+}
+
+// All boxes of a list at once.
+for (const all of document.querySelectorAll("input[data-all]")) {
+  all.hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of all.closest("form, table").querySelectorAll("input[type=checkbox][name]")) box.checked = all.checked;
+  });
+}

@@ -1,0 +1,166 @@
+//! What can be asked and changed, as the pages and the JSON API see it: the verbs of the command line.
+//!
+//! Each command is described as plain data, and can be run. So a page's form, a call of the API and a command line are one
+//! and the same thing, checked in one place, and a new command is in all three. The commands are described where they
+//! are: the binary hands them in, since no room of the library knows the commands.
+
+use std::collections::BTreeMap;
+
+use exports::Table;
+
+use crate::domain::user::{Act, Right, User};
+
+/// A command that can be called from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verb {
+    /// What it is about: `device`.
+    pub noun: &'static str,
+    /// What it does: `add`; empty for a command that has no verb, such as `doctor`. One that differs by kind has the kind
+    /// behind it: `add email`.
+    pub verb: String,
+    /// What it does, in one sentence.
+    pub about: String,
+    /// What there is to know beyond that.
+    pub more: String,
+    /// What it takes.
+    pub params: Vec<Param>,
+    /// The right that it needs.
+    pub right: Right,
+}
+
+/// Something that a verb takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// Its name, in snake_case: `dns_name`.
+    pub name: String,
+    /// What it is, in one sentence.
+    pub about: String,
+    /// What it holds, as the help writes it: `DEVICE`, `SPAN`.
+    pub holds: String,
+    /// What may be said.
+    pub kind: ParamKind,
+    /// Whether it stands without a flag; the first of these is what the verb is about.
+    pub positional: bool,
+    /// Whether it may be given several times.
+    pub many: bool,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What holds where nothing is said.
+    pub default: Option<String>,
+}
+
+/// What may be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParamKind {
+    /// Yes, or nothing.
+    Switch,
+    /// One of these words.
+    Choice(Vec<String>),
+    /// A whole number.
+    Number,
+    /// Any text.
+    Text,
+    /// A text that is never shown.
+    Secret,
+}
+
+/// A call of a verb.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who calls.
+    pub who: User,
+    /// The verb's noun.
+    pub noun: String,
+    /// The verb.
+    pub verb: String,
+    /// What is said to it, by the parameters' names; a switch that is on has the one value `true`.
+    pub values: BTreeMap<String, Vec<String>>,
+    /// How the thing must be for the change to be made: the [`Answer::etag`] that was seen of it.
+    pub if_match: Option<String>,
+    /// A word of the caller's: a change that was called for with it before is not made again, and is answered as then.
+    pub once: Option<String>,
+}
+
+/// What kind of answer it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A list.
+    List,
+    /// One thing.
+    One,
+    /// A text.
+    Text,
+}
+
+/// What a verb answers.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What kind it is.
+    pub shape: Shape,
+    /// The list, or the thing as its only row.
+    pub table: Table,
+    /// What is said to a person, where there is more to say than the table.
+    pub said: String,
+    /// What is wrong, where an answer as such says so.
+    pub wrong: Option<String>,
+}
+
+/// Why a verb was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What kind of reason.
+    pub why: Why,
+    /// One sentence.
+    pub message: String,
+    /// What a person can do.
+    pub hint: Option<String>,
+    /// The parameter it is about, where that is known.
+    pub param: Option<String>,
+}
+
+/// What kind of reason it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It makes no sense.
+    Usage,
+    /// What it is about is not there.
+    NotFound,
+    /// Whoever calls may not.
+    NotAllowed,
+    /// It is taken.
+    Conflict,
+    /// It is not as it was seen.
+    Changed,
+    /// It would break a rule.
+    Refused,
+    /// It was tried, and failed.
+    Failed,
+}
+
+/// All verbs, and how they are run. It blocks: call it where that does no harm.
+pub trait Verbs: Send + Sync {
+    /// All there are.
+    fn all(&self) -> &[Verb];
+
+    /// Runs one. Whether its caller may is asked here.
+    ///
+    /// # Errors
+    /// Why it was not done: then nothing was changed.
+    fn run(&self, call: Call) -> Result<Answer, Refused>;
+}
+
+impl Refused {
+    /// With a sentence.
+    #[must_use]
+    pub fn new(why: Why, message: impl Into<String>) -> Refused {
+        Refused { why, message: message.into(), hint: None, param: None }
+    }
+}
+
+impl Verb {
+    /// Whether it only asks.
+    #[must_use]
+    pub fn only_asks(&self) -> bool {
+        self.right.act == Act::See
+    }
+}
