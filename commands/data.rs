@@ -16,7 +16,7 @@ use crate::output::{Output, Printer};
 const DATABASE: &str = "lineman.db";
 
 /// What every command is given.
-pub struct Context {
+pub struct Context<'a> {
     /// The data folder.
     pub data: PathBuf,
     /// What time it is.
@@ -25,18 +25,59 @@ pub struct Context {
     pub printer: Printer,
     /// Whether a person said yes beforehand.
     pub yes: bool,
+    /// How it comes to the store.
+    pub reach: Reach<'a>,
 }
 
-impl Context {
+/// How a command comes to the store.
+pub enum Reach<'a> {
+    /// By the folder of the data, for whoever is at the command line.
+    Folder,
+    /// Inside the server, for a user.
+    Server(Box<Inside>),
+    /// Inside somebody's transaction: it can only ask.
+    Within(&'a Tx<'a>),
+}
+
+/// What a command inside the server is given.
+pub struct Inside {
+    /// The server's store, clock and settings.
+    pub app: App,
+    /// Who stands in the log.
+    pub by: Actor,
+    /// What is looked at before a change, inside its transaction; and what is kept of its answer.
+    pub around: Option<Box<dyn Around>>,
+}
+
+/// What stands around a change.
+pub trait Around: Send {
+    /// Before it: an error stops it, an answer stands for it.
+    fn before(&self, tx: &Tx) -> Result<Option<String>, Failure>;
+    /// The same once more.
+    fn twin(&self) -> Box<dyn Around>;
+    /// After it.
+    fn after(&self, tx: &WriteTx, output: &Output) -> Result<(), Failure>;
+}
+
+impl Context<'_> {
     /// The store, the clock and the settings.
     pub fn app(&self, mode: Mode) -> Result<App, Failure> {
-        let store = Store::open(&self.data.join(DATABASE), self.clock.clone(), mode)?;
-        Ok(App::new(store, self.clock.clone())?)
+        match &self.reach {
+            Reach::Folder => {
+                let store = Store::open(&self.data.join(DATABASE), self.clock.clone(), mode)?;
+                Ok(App::new(store, self.clock.clone())?)
+            }
+            Reach::Server(inside) => Ok(inside.app.clone()),
+            Reach::Within(_) => Err(Failure::failed("this cannot be asked inside a change")),
+        }
     }
 
     /// Asks the store.
     pub fn ask<T>(&self, f: impl FnOnce(&Tx) -> Result<T, Failure>) -> Result<T, Failure> {
-        self.app(Mode::Existing)?.store.read(f)
+        match &self.reach {
+            Reach::Within(tx) => f(tx),
+            Reach::Folder | Reach::Server(_) => self.app(Mode::Existing)?.store.read(f),
+        }
     }
 
     /// Changes something, and answers. Where the answer cannot be given as it was asked for, nothing is changed.
@@ -44,11 +85,26 @@ impl Context {
     where
         F: FnOnce(&WriteTx, &Actor) -> Result<Output, Failure> + Send + 'static,
     {
-        let by = person();
         let fields = self.printer.fields();
+        let by = match &self.reach {
+            Reach::Folder | Reach::Within(_) => person(),
+            Reach::Server(inside) => inside.by.clone(),
+        };
+        let around = match &self.reach {
+            Reach::Server(inside) => inside.around.as_ref().map(|around| around.twin()),
+            Reach::Folder | Reach::Within(_) => None,
+        };
         self.app(Mode::Create)?.store.write(move |tx| {
+            if let Some(around) = &around
+                && let Some(before) = around.before(tx)?
+            {
+                return Ok(Output::Again(before));
+            }
             let output = f(tx, &by)?;
             fields.check(&output)?;
+            if let Some(around) = &around {
+                around.after(tx, &output)?;
+            }
             Ok(output)
         })
     }

@@ -68,7 +68,7 @@ impl EventVerb {
 
 /// Prints what happens, until a person or the machine stops it, or nobody reads.
 async fn go_on(
-    context: &Context,
+    context: &Context<'_>,
     app: &App,
     wanted: &Selection,
     mut seen: EventId,
@@ -93,7 +93,7 @@ async fn go_on(
 
 /// Prints what happened since; the newest event there is.
 fn newer(
-    context: &Context,
+    context: &Context<'_>,
     app: &App,
     wanted: &Selection,
     mut seen: EventId,

@@ -30,6 +30,9 @@ mod serve;
 mod setting;
 mod site;
 mod ticket;
+mod token;
+mod user;
+mod verbs;
 mod words;
 
 use std::ffi::OsString;
@@ -40,7 +43,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use schedules::Clock;
 
-use crate::data::Context;
+use crate::data::{Context, Reach};
 use crate::failure::Failure;
 use crate::log::LogFormat;
 use crate::output::{Output, OutputOptions, Printer};
@@ -106,6 +109,10 @@ enum Noun {
     #[command(subcommand)]
     Setting(setting::SettingVerb),
     #[command(subcommand)]
+    User(user::UserVerb),
+    #[command(subcommand)]
+    Token(token::TokenVerb),
+    #[command(subcommand)]
     Dns(dns::DnsVerb),
     Doctor(doctor::DoctorOptions),
     Export(export::ExportOptions),
@@ -135,6 +142,8 @@ impl Noun {
             Noun::Report(verb) => verb.run(context),
             Noun::Notify(verb) => verb.run(context),
             Noun::Setting(verb) => verb.run(context),
+            Noun::User(verb) => verb.run(context),
+            Noun::Token(verb) => verb.run(context),
             Noun::Dns(verb) => verb.run(context),
             Noun::Doctor(options) => options.run(context),
             Noun::Export(options) => options.run(context),
@@ -173,7 +182,7 @@ fn run() -> Result<(), Failure> {
         None => data::default_folder()?,
     };
     let printer = Printer::new(&output, clock.clone())?;
-    let context = Context { data, clock, printer, yes };
+    let context = Context { data, clock, printer, yes, reach: Reach::Folder };
     let output = cli.noun.run(&context)?;
     context.printer.print(output)
 }

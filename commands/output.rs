@@ -30,6 +30,8 @@ pub enum Output {
     /// One thing that is an answer: a text to people, the object to machines; where it says that something is wrong, the
     /// program ends with that failure.
     Answer(Table, String, Option<Failure>),
+    /// What was answered to the same call before, as JSON.
+    Again(String),
     /// One thing that is gone, or that only a sentence tells of: the sentence to people, the object to machines.
     Said(Table, String),
 }
@@ -111,7 +113,7 @@ impl Fields {
     /// Whether an answer has them: asked before it is made true, so that a misspelt field changes nothing.
     pub fn check(&self, output: &Output) -> Result<(), Failure> {
         match output {
-            Output::Nothing | Output::Text(_) => Ok(()),
+            Output::Nothing | Output::Text(_) | Output::Again(_) => Ok(()),
             Output::Table(table)
             | Output::Judged(table, _)
             | Output::Record(table)
@@ -123,6 +125,12 @@ impl Fields {
 }
 
 impl Printer {
+    /// One that prints nothing: what is answered goes elsewhere.
+    pub fn silent(clock: Clock) -> Printer {
+        let form = Form::Format(Format::Json);
+        Printer { form, asked: true, fields: Fields::default(), jq: None, colour: false, terminal: false, clock }
+    }
+
     /// What the options ask for.
     pub fn new(options: &OutputOptions, clock: Clock) -> Result<Printer, Failure> {
         let json = Form::Format(Format::Json);
@@ -169,7 +177,7 @@ impl Printer {
     pub fn print(&self, output: Output) -> Result<(), Failure> {
         match output {
             Output::Nothing => Ok(()),
-            Output::Text(text) => put(&text),
+            Output::Text(text) | Output::Again(text) => put(&text),
             Output::Table(table) => self.list(self.fields.of(table)?),
             Output::Answer(table, said, failure) => {
                 self.one(table, |_, _| said)?;

@@ -2,19 +2,25 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ::agent::facts::Facts;
 use clap::Args;
 use lineman::domain::dns::Zone;
 use lineman::server::tls::Files;
 use lineman::server::{self, Options};
-use lineman::store::{Mode, devices};
+use lineman::app::App;
+use lineman::domain::user::Role;
+use lineman::store::events::Actor;
+use lineman::store::{Mode, devices, users};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::data::Context;
 use crate::failure::{Code, Failure};
 use crate::output::{Output, put};
+use crate::user;
+use crate::verbs::Commands;
 
 /// Watch: take reports in, make the checks, open the tickets, until stopped
 ///
@@ -75,7 +81,8 @@ impl ServeOptions {
             let (mut terminate, mut interrupt) =
                 (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
             let only = app.store.read(devices::count)? == 0;
-            let server = server::bind(app, &options).await?;
+            let verbs = Arc::new(Commands::new(app.clone()));
+            let server = server::bind(app.clone(), &options, verbs).await?;
             let (stop, stopped) = watch::channel(false);
             tokio::spawn(async move {
                 tokio::select! {
@@ -88,6 +95,7 @@ impl ServeOptions {
             for at in server.dns().map_err(|e| Failure::failed(format!("{e:#}")))? {
                 said.push_str(&format!("answering DNS on {at}\n"));
             }
+            said.push_str(&page(&app)?);
             match put(&format!("{said}{}", welcome(context, only))) {
                 // That nobody reads it is no reason to stop.
                 Err(failure) if failure.code == Code::NobodyReads => {}
@@ -116,6 +124,29 @@ impl ServeOptions {
         flags
     }
 }
+
+/// How to sign in at the page: as long as nobody ever did, with a link that opens it once.
+fn page(app: &App) -> Result<String, Failure> {
+    let nobody = |tx: &lineman::store::Tx| -> Result<bool, Failure> {
+        Ok(users::list(tx)?.iter().all(|account| account.signed_in_at.is_none()))
+    };
+    if !app.store.read(nobody)? {
+        return Ok(String::new());
+    }
+    app.store.write(|tx| {
+        let by = Actor::System;
+        let first = users::list(tx)?.into_iter().find(|account| account.user.role == Role::Admin);
+        let admin = match first {
+            Some(account) => account,
+            None => users::add(tx, ADMIN, Role::Admin, &by)?,
+        };
+        let link = user::link(tx, &admin.user, &by)?;
+        Ok(format!("open the page and sign in, once, as '{}':\n  {link}\n", admin.user.name))
+    })
+}
+
+/// What the first user is called.
+const ADMIN: &str = "admin";
 
 /// What a person is told who starts it: where the data is, and what to do next. On the first run the machine's own
 /// gateway and resolvers are offered as devices; nothing is sent to them.

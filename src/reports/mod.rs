@@ -16,6 +16,7 @@ pub mod service;
 pub mod settings;
 pub mod sites;
 pub mod tickets;
+pub mod users;
 
 use exports::Value;
 use schedules::Time;

@@ -37,6 +37,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::app::App;
 use crate::domain::ids::DeviceId;
 use crate::store::settings;
+use crate::web::verbs::Verbs;
+use crate::web::{self, Web};
 use http::Serving;
 use local::Local;
 use routes::Shared;
@@ -72,11 +74,11 @@ pub struct Server {
 }
 
 /// Listens, and makes what the first run needs. Connections are encrypted on every address that is not loopback,
-/// unless a proxy does it.
+/// unless a proxy does it. `verbs`: what the page and the API can ask and change.
 ///
 /// # Errors
 /// The address cannot be had, the key is wrong, or the database's.
-pub async fn bind(app: App, options: &Options) -> Result<Server> {
+pub async fn bind(app: App, options: &Options, verbs: Arc<dyn Verbs>) -> Result<Server> {
     if options.behind_proxy && options.tls.is_some() {
         bail!("behind a proxy the proxy encrypts: give either --behind-proxy or a certificate");
     }
@@ -100,7 +102,9 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
         None => None,
     };
     let pulse = Arc::new(Pulse::default());
-    let router = routes::routes(Shared { app: app.clone(), pulse: pulse.clone(), returning: Arc::default() });
+    let web = Web::new(app.clone(), verbs, encrypted || options.behind_proxy);
+    let router = routes::routes(Shared { app: app.clone(), pulse: pulse.clone(), returning: Arc::default() })
+        .merge(web::routes::router(web));
     let serving = Serving { router, tls, behind_proxy: options.behind_proxy };
     Ok(Server { app, listener, serving, pulse, device, dns, data: options.data.clone(), url, lock })
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::secret;
-use crate::server::http::{Peer, read_body};
+use crate::web::body::{Peer, read_body};
 use crate::server::ingest::{self, Credential, Refused};
 use crate::server::ping::{self, Signal};
 use crate::server::returning::Returning;

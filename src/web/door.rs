@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use crate::domain::event::Kind;
 use crate::domain::user::{Act, User};
 use crate::secret;
-use crate::server::http::{Peer, read_body};
+use crate::web::body::{Peer, read_body};
 use crate::store::events::Actor;
 use crate::store::{sessions, users};
 use crate::web::answer::{Answer, Trouble};
@@ -276,7 +276,7 @@ fn refusal(asked: &Asked, trouble: &Trouble, is_api: bool) -> Answer {
     };
     answer.headers.extend(trouble.retry_after());
     if is_api && matches!(trouble, Trouble::SignIn) {
-        answer = answer.with(axum::http::header::WWW_AUTHENTICATE, "Bearer");
+        answer = answer.with(WWW_AUTHENTICATE, "Bearer");
     }
     answer
 }

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod asked;
+pub mod body;
 mod door;
 mod layout;
 pub mod routes;

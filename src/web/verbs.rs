@@ -103,6 +103,32 @@ pub struct Answer {
     pub said: String,
     /// What is wrong, where an answer as such says so.
     pub wrong: Option<String>,
+    /// What was answered to the same call before, as JSON, where it was called before.
+    pub again: Option<String>,
+}
+
+impl Answer {
+    /// The answer as JSON: what `--json` prints.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        if let Some(again) = &self.again {
+            return serde_json::from_str(again).unwrap_or_default();
+        }
+        let rows = || self.table.rows().map(|row| serde_json::to_value(row).unwrap_or_default());
+        match self.shape {
+            Shape::List => rows().collect(),
+            Shape::One => rows().next().unwrap_or_default(),
+            Shape::Text => serde_json::Value::String(self.said.clone()),
+        }
+    }
+
+    /// A word that is another one when the thing is another (RFC 9110, section 8.8.3).
+    #[must_use]
+    pub fn etag(&self) -> String {
+        let hash = crate::secret::hash(&self.json().to_string());
+        let hex: String = hash[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("\"{hex}\"")
+    }
 }
 
 /// Why a verb was not done.

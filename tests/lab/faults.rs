@@ -451,6 +451,9 @@ pub fn address_change(s: &Spot) -> Res<()> {
 pub fn inbound_filter(s: &Spot) -> Res<()> {
     let (four, six) = s.world.addresses(&s.device);
     let new = "ct state new";
+    // Connections that are there are known to the gateway before it refuses new ones.
+    s.block(&s.gateway(), &["ct state established accept"])?;
+    std::thread::sleep(Duration::from_secs(5));
     s.block(&s.gateway(), &[&format!("ip daddr {four} {new} drop"), &format!("ip6 daddr {six} {new} drop")])?;
     s.must("check-ins pass", s.connects())?;
     s.must("pings from outside do not", !s.world.net.holds("server", &["ping", "-c", "1", "-W", "1", &four]))

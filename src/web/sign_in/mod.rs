@@ -99,7 +99,7 @@ pub fn enter(asked: &Asked) -> Result<Answer, Trouble> {
         })?;
         let page = sign_in_form(to, name, Some(NO), false);
         let page = Answer::html(layout::bare(asked, "Sign in", &page));
-        return Ok(page.status(axum::http::StatusCode::UNAUTHORIZED));
+        return Ok(page.status(http::StatusCode::UNAUTHORIZED));
     };
     store.write(move |tx| sessions::succeeded(tx, &what))?;
     begin(asked, &user, to)
@@ -176,7 +176,7 @@ pub fn by_link(asked: &Asked) -> Result<Answer, Trouble> {
         Ok(hash) => hash,
         Err(Trouble::Bad(wrong)) => {
             let page = layout::bare(asked, "Choose a password", &choose(&user.name, Some(&wrong)));
-            return Ok(Answer::html(page).status(axum::http::StatusCode::UNPROCESSABLE_ENTITY));
+            return Ok(Answer::html(page).status(http::StatusCode::UNPROCESSABLE_ENTITY));
         }
         Err(other) => return Err(other),
     };

@@ -91,7 +91,7 @@ fn page(asked: &Asked, wrong: Option<&str>, new: Option<&Markup>) -> Result<Answ
         }
     };
     let answer = Answer::html(layout::page(asked, "You", &body));
-    Ok(if wrong.is_some() { answer.status(axum::http::StatusCode::UNPROCESSABLE_ENTITY) } else { answer })
+    Ok(if wrong.is_some() { answer.status(http::StatusCode::UNPROCESSABLE_ENTITY) } else { answer })
 }
 
 /// Whether the form says the user's password.

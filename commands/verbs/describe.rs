@@ -1,0 +1,106 @@
+//! What a verb takes, read off its command line.
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, Command, CommandFactory};
+use lineman::web::verbs::{Param, ParamKind, Verb};
+
+use super::CALLABLE;
+use crate::Cli;
+
+/// What is left out: files and the environment of the server are nobody's business, nor is what runs programs there, or
+/// goes on for ever.
+const LEFT_OUT: &[&str] = &["help", "version", "follow", "apply"];
+/// Ways of being told that are not offered: whoever has the right to notify must not run programs on the server.
+const KINDS_LEFT_OUT: &[&str] = &["command"];
+
+/// All verbs that can be called.
+pub fn all() -> Vec<Verb> {
+    let mut root = Cli::command();
+    root.build();
+    let mut all = Vec::new();
+    for &(noun, name, right) in CALLABLE {
+        let Some(about) = root.find_subcommand(noun) else { continue };
+        let command = if name.is_empty() { Some(about) } else { about.find_subcommand(name) };
+        let Some(command) = command else { continue };
+        let own = params(command);
+        let verb = |name: String, command: &Command, params| Verb {
+            noun,
+            verb: name,
+            about: text(command.get_about()),
+            more: text(command.get_long_about()),
+            params,
+            right,
+        };
+        let kinds = || command.get_subcommands().filter(|kind| kind.get_name() != "help");
+        if kinds().next().is_none() || !command.is_subcommand_required_set() {
+            all.push(verb(name.to_owned(), command, own.clone()));
+        }
+        for kind in kinds().filter(|kind| !KINDS_LEFT_OUT.contains(&kind.get_name())) {
+            let params = own.iter().cloned().chain(params(kind)).collect();
+            all.push(verb(format!("{name} {}", kind.get_name()), kind, params));
+        }
+    }
+    all
+}
+
+fn text(styled: Option<&clap::builder::StyledStr>) -> String {
+    styled.map(ToString::to_string).unwrap_or_default()
+}
+
+fn params(command: &Command) -> Vec<Param> {
+    let offered = |arg: &&Arg| {
+        let name = arg.get_id().as_str();
+        !arg.is_global_set() && !arg.is_hide_set() && !LEFT_OUT.contains(&name) && !name.ends_with("_env")
+    };
+    command.get_arguments().filter(offered).map(param).collect()
+}
+
+/// The name of a parameter: as its flag is written, in snake_case.
+pub fn name_of(arg: &Arg) -> String {
+    let name = arg.get_long().map_or_else(|| arg.get_id().as_str().to_owned(), |long| long.replace('-', "_"));
+    // What is read from a file at the command line is said outright here.
+    if is_file(arg) { name.strip_suffix("_file").unwrap_or(&name).to_owned() } else { name }
+}
+
+/// Whether a flag names a file that holds what is meant.
+pub fn is_file(arg: &Arg) -> bool {
+    arg.get_value_names().is_some_and(|names| names.iter().any(|name| *name == "FILE"))
+}
+
+fn param(arg: &Arg) -> Param {
+    let takes_none = matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::SetFalse | ArgAction::Count);
+    let words: Vec<String> =
+        arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    let kind = if takes_none {
+        ParamKind::Switch
+    } else if is_file(arg) {
+        ParamKind::Secret
+    } else if !words.is_empty() {
+        ParamKind::Choice(words)
+    } else if is_number(arg.get_value_parser()) {
+        ParamKind::Number
+    } else {
+        ParamKind::Text
+    };
+    let default = arg.get_default_values().first().map(|value| value.to_string_lossy().into_owned());
+    Param {
+        name: name_of(arg),
+        about: text(arg.get_help()),
+        holds: arg.get_value_names().and_then(|names| names.first()).map_or(String::new(), ToString::to_string),
+        positional: arg.is_positional(),
+        many: matches!(arg.get_action(), ArgAction::Append),
+        required: arg.is_required_set(),
+        default: default.filter(|_| !takes_none),
+        kind,
+    }
+}
+
+fn is_number(parser: &ValueParser) -> bool {
+    let numbers = [
+        ValueParser::from(clap::value_parser!(u32)),
+        ValueParser::from(clap::value_parser!(i64)),
+        ValueParser::from(clap::value_parser!(u64)),
+        ValueParser::from(clap::value_parser!(u16)),
+    ];
+    numbers.iter().any(|number| number.type_id() == parser.type_id())
+}
