@@ -40,6 +40,9 @@ pub struct ListOptions {
     /// At most so many, the newest; 0: all
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u32,
+    /// Leave out so many of the newest
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, conflicts_with = "follow")]
+    skip: u32,
     /// Go on, and print what happens as it happens
     #[arg(long)]
     follow: bool,
@@ -48,10 +51,10 @@ pub struct ListOptions {
 impl EventVerb {
     /// Does it.
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
-        let EventVerb::List(ListOptions { query, limit, follow }) = self;
+        let EventVerb::List(ListOptions { query, limit, skip, follow }) = self;
         let app = context.app(Mode::Existing)?;
         let wanted = selection(&query.join(" "), events::QUERY, events::TEXT, app.clock.now())?;
-        let page = Page { limit: (limit > 0).then_some(limit), sort: None };
+        let page = Page { limit: (limit > 0).then_some(limit), skip, sort: None };
         if !follow {
             return app.store.read(|tx| Ok(Output::Table(reports::events::list(tx, &wanted, &page)?)));
         }

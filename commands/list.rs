@@ -18,6 +18,9 @@ pub struct Wanted {
     /// At most so many
     #[arg(long, value_name = "N")]
     pub limit: Option<u32>,
+    /// Leave out so many at the beginning
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub skip: u32,
     /// The key to order by; `-KEY` for the largest first
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub sort: Option<String>,
@@ -32,7 +35,7 @@ impl Wanted {
     /// The query and the page, checked.
     pub fn read(&self, columns: &[Column], texts: &[&str], now: Time) -> Result<(Selection, Page), Failure> {
         let selection = selection(&self.text(), columns, texts, now)?;
-        Ok((selection, Page::new(self.limit, self.sort.as_deref(), columns)?))
+        Ok((selection, Page::new((self.limit, self.skip), self.sort.as_deref(), columns)?))
     }
 }
 

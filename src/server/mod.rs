@@ -64,6 +64,7 @@ pub struct Server {
     app: App,
     listener: TcpListener,
     serving: Serving,
+    web: Web,
     pulse: Arc<Pulse>,
     device: DeviceId,
     dns: Option<dns::Server>,
@@ -104,9 +105,9 @@ pub async fn bind(app: App, options: &Options, verbs: Arc<dyn Verbs>) -> Result<
     let pulse = Arc::new(Pulse::default());
     let web = Web::new(app.clone(), verbs, encrypted || options.behind_proxy);
     let router = routes::routes(Shared { app: app.clone(), pulse: pulse.clone(), returning: Arc::default() })
-        .merge(web::routes::router(web));
+        .merge(web::routes::router(web.clone()));
     let serving = Serving { router, tls, behind_proxy: options.behind_proxy };
-    Ok(Server { app, listener, serving, pulse, device, dns, data: options.data.clone(), url, lock })
+    Ok(Server { app, listener, serving, web, pulse, device, dns, data: options.data.clone(), url, lock })
 }
 
 /// Makes sure that nobody else serves from this folder.
@@ -147,7 +148,7 @@ impl Server {
     /// # Errors
     /// A part that must not end did, or the last commit failed.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<()> {
-        let Server { app, listener, serving, pulse, device, dns, data, url, lock } = self;
+        let Server { app, listener, serving, web, pulse, device, dns, data, url, lock } = self;
         tracing::info!(%url, data = %data.display(), "serving");
         let wake = Arc::new(Notify::new());
         let agent = agent::run::run(agent::run::Options {
@@ -167,6 +168,11 @@ impl Server {
         let names = tokio::spawn(dns::sync::run(app.clone(), stop.clone()));
         let zone = dns.map(|dns| tokio::spawn(dns.run(stop.clone())));
         let tick = tokio::spawn(tick::run(app.clone(), pulse, wake, stop.clone()));
+        let mut over = stop.clone();
+        tokio::spawn(async move {
+            drop(over.wait_for(|stop| *stop).await);
+            web.streams.close();
+        });
         http::serve(listener, serving, stop).await;
         agent.await.context("the agent inside the server")?.context("the agent inside the server")?;
         tick.await.context("the server's loop")?;

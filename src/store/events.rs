@@ -121,8 +121,10 @@ pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Vec<Event>> {
 pub fn each(tx: &Tx, wanted: &Selection, page: &Page, mut f: impl FnMut(Event) -> Result<()>) -> Result<()> {
     let sql = match page.limit {
         Some(limit) => format!(
-            "SELECT * FROM (SELECT {COLUMNS} {FROM} WHERE {} ORDER BY e.id DESC LIMIT {limit}) newest ORDER BY 1",
-            wanted.sql()
+            "SELECT * FROM (SELECT {COLUMNS} {FROM} WHERE {} ORDER BY e.id DESC LIMIT {limit} OFFSET {}) newest
+             ORDER BY 1",
+            wanted.sql(),
+            page.skip
         ),
         None => format!("SELECT {COLUMNS} {FROM} WHERE {} ORDER BY e.id", wanted.sql()),
     };

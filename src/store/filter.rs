@@ -25,6 +25,8 @@ enum Value {
 pub struct Page {
     /// At most so many.
     pub limit: Option<u32>,
+    /// Without so many at its beginning.
+    pub skip: u32,
     /// The key of the column by which they are ordered; absent: as the list is wont to be.
     pub sort: Option<Sort>,
 }
@@ -164,15 +166,19 @@ impl Page {
     ///
     /// # Errors
     /// The list has no such key to be ordered by.
-    pub fn new(limit: Option<u32>, sort: Option<&str>, columns: &[Column]) -> Result<Page, BadQuery> {
-        let Some(sort) = sort else { return Ok(Page { limit, sort: None }) };
+    pub fn new(
+        (limit, skip): (Option<u32>, u32),
+        sort: Option<&str>,
+        columns: &[Column],
+    ) -> Result<Page, BadQuery> {
+        let Some(sort) = sort else { return Ok(Page { limit, skip, sort: None }) };
         let (key, falling) = sort.strip_prefix('-').map_or((sort, false), |key| (key, true));
         let column = find(key, columns)?;
         if matches!(column.kind, Kind::Exists) {
             let why = "a thing may have several of them: it cannot be ordered by that".to_owned();
             return Err(BadQuery::BadValue { key: "sort".to_owned(), value: key.to_owned(), why });
         }
-        Ok(Page { limit, sort: Some(Sort { sql: column.sql, falling }) })
+        Ok(Page { limit, skip, sort: Some(Sort { sql: column.sql, falling }) })
     }
 
     /// The end of the statement: order and limit. `usual`: the order where none is asked for.
@@ -186,6 +192,11 @@ impl Page {
         };
         if let Some(limit) = self.limit {
             sql.push_str(&format!(" LIMIT {limit}"));
+        } else if self.skip > 0 {
+            sql.push_str(" LIMIT -1");
+        }
+        if self.skip > 0 {
+            sql.push_str(&format!(" OFFSET {}", self.skip));
         }
         sql
     }

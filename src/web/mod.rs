@@ -6,10 +6,19 @@
 pub mod answer;
 pub mod asked;
 pub mod body;
+mod device;
 mod door;
+mod forms;
 mod layout;
+mod lists;
+pub mod live;
+mod nouns;
+mod now;
+mod outage;
 pub mod routes;
 mod sign_in;
+mod things;
+mod ticket;
 pub mod verbs;
 
 use std::sync::{Arc, Mutex};
@@ -28,12 +37,14 @@ pub struct Web {
     pub is_encrypted: bool,
     /// Passwords are hashed one at a time: each takes 19 MiB.
     hashing: Arc<Mutex<()>>,
+    /// Who listens to what happens.
+    pub streams: live::Streams,
 }
 
 impl Web {
     /// Over a store, with the verbs of the binary.
     #[must_use]
     pub fn new(app: App, verbs: Arc<dyn Verbs>, is_encrypted: bool) -> Web {
-        Web { app, verbs, is_encrypted, hashing: Arc::default() }
+        Web { app, verbs, is_encrypted, hashing: Arc::default(), streams: live::Streams::default() }
     }
 }

@@ -7,7 +7,7 @@ use axum::routing::MethodFilter;
 use crate::domain::user::{Right, Subject};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
-use crate::web::{Web, door, sign_in};
+use crate::web::{Web, door, forms, lists, live, now, sign_in, things, ticket};
 
 /// What a route needs of whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,54 @@ const fn post(path: &'static str, need: Need, handler: Handler) -> Route {
 const OWN_SEEN: Need = Need::Of(Right::see(Subject::Own));
 const OWN: Need = Need::Of(Right::change(Subject::Own));
 
+const SEE: Need = Need::Of(Right::see(Subject::Network));
+
+/// The routes of one noun: its list, its things, and what is done with one.
+macro_rules! noun {
+    ($path:literal) => {
+        [
+            get(concat!("/", $path), Need::OfItsVerb, lists::show),
+            get(concat!("/", $path, "/{key}"), Need::OfItsVerb, things::show),
+            get(concat!("/", $path, "/{key}/{verb}"), Need::OfItsVerb, forms::show),
+            post(concat!("/", $path, "/{key}/{verb}"), Need::OfItsVerb, forms::act),
+        ]
+    };
+}
+
+/// Those of all nouns. What each needs is the right of the verb that it calls.
+const OF_NOUNS: &[[Route; 4]] = &[
+    noun!("devices"),
+    noun!("sites"),
+    noun!("checks"),
+    noun!("outages"),
+    noun!("tickets"),
+    noun!("maintenance"),
+    noun!("notify"),
+    noun!("outbox"),
+    noun!("log"),
+    noun!("settings"),
+    noun!("users"),
+    noun!("tokens"),
+    noun!("dns"),
+];
+
 /// All routes.
-pub const ROUTES: &[Route] = &[
+pub fn all() -> impl Iterator<Item = Route> {
+    ROUTES.iter().chain(OF_NOUNS.iter().flatten()).copied()
+}
+
+/// Those that are no noun's.
+const ROUTES: &[Route] = &[
+    get("/", SEE, now::show),
+    get("/search", SEE, now::search),
+    get("/board", Need::Of(Right::see(Subject::Tickets)), ticket::board),
+    get("/doctor", Need::OfItsVerb, now::doctor),
+    get("/reports", Need::OfItsVerb, now::reports),
+    get("/events", SEE, live::events),
+    get("/new/{noun}", Need::OfItsVerb, forms::new),
+    post("/new/{noun}", Need::OfItsVerb, forms::make),
+    post("/bulk/{noun}", Need::OfItsVerb, lists::several),
+    get("/download/{noun}", Need::OfItsVerb, lists::download),
     get("/sign-in", Need::Nothing, sign_in::form),
     post("/sign-in", Need::Nothing, sign_in::enter),
     get("/sign-in/link/{link}", Need::Nothing, sign_in::link),
@@ -67,7 +113,7 @@ pub const ROUTES: &[Route] = &[
 #[must_use]
 pub fn router(web: Web) -> Router {
     let mut router = Router::new();
-    for &route in ROUTES {
+    for route in all() {
         let method = Method::from_bytes(route.method.as_bytes()).unwrap_or(Method::GET);
         let filter = MethodFilter::try_from(method).unwrap_or(MethodFilter::GET);
         let web = web.clone();
@@ -84,7 +130,7 @@ mod tests {
     #[test]
     fn only_what_lets_people_in_is_open_to_anybody() {
         let open: Vec<&str> =
-            ROUTES.iter().filter(|route| route.need == Need::Nothing).map(|route| route.path).collect();
+            all().filter(|route| route.need == Need::Nothing).map(|route| route.path).collect();
         let wanted = [
             "/sign-in",
             "/sign-in",
@@ -99,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_changes_something_is_not_asked_by_get() {
-        for route in ROUTES {
+        for route in all() {
             if let Need::Of(right) = route.need {
                 let asks = right.act == crate::domain::user::Act::See;
                 assert_eq!(route.method == "GET", asks, "{} {}", route.method, route.path);

@@ -81,6 +81,22 @@ pub struct Call {
     pub once: Option<String>,
 }
 
+impl Call {
+    /// A call without any values.
+    #[must_use]
+    pub fn new(who: User, noun: &str, verb: &str) -> Call {
+        let (noun, verb) = (noun.to_owned(), verb.to_owned());
+        Call { who, noun, verb, values: BTreeMap::new(), if_match: None, once: None }
+    }
+
+    /// With one more value.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Call {
+        self.values.entry(name.to_owned()).or_default().push(value.into());
+        self
+    }
+}
+
 /// What kind of answer it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {

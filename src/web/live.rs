@@ -1,0 +1,188 @@
+//! What happens, as it happens: a stream of server-sent events that says that the log has grown. A page then asks for itself
+//! anew, so that what is live is never another thing than what is asked for.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::CACHE_CONTROL;
+use schedules::Millis;
+use tokio::sync::{mpsc, watch};
+
+use crate::domain::ids::UserId;
+use crate::store::events;
+use crate::web::Web;
+use crate::web::answer::{Answer, Trouble};
+use crate::web::asked::{Asked, Who};
+use crate::web::door;
+
+/// The most streams, and the most of one user.
+const MOST: usize = 500;
+const MOST_OF_ONE: usize = 20;
+/// How often the log is looked at while anybody listens.
+const LOOK: Duration = Duration::from_millis(300);
+/// How often a word is sent while nothing happens, so that nobody on the way thinks the stream is dead.
+const SIGN: Duration = Duration::from_secs(15);
+/// A reader that takes nothing for so long is dropped.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Who listens.
+#[derive(Clone)]
+pub struct Streams {
+    open: Arc<Mutex<HashMap<UserId, usize>>>,
+    newest: watch::Sender<i64>,
+    closing: watch::Sender<bool>,
+}
+
+impl Default for Streams {
+    fn default() -> Streams {
+        Streams { open: Arc::default(), newest: watch::Sender::new(0), closing: watch::Sender::new(false) }
+    }
+}
+
+/// A place among the streams, until this goes out of sight.
+struct Place(Streams, UserId);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.1);
+            }
+        }
+    }
+}
+
+impl Streams {
+    /// All streams end.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
+    fn place(&self, user: UserId) -> Option<(Place, bool)> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = open.values().sum();
+        let own = open.entry(user).or_default();
+        if all >= MOST || *own >= MOST_OF_ONE {
+            return None;
+        }
+        *own += 1;
+        Some((Place(self.clone(), user), all == 0))
+    }
+}
+
+/// The stream.
+///
+/// # Errors
+/// There are too many.
+pub fn events(asked: &Asked) -> Result<Answer, Trouble> {
+    let user = asked.user()?.id;
+    let web = asked.web.clone();
+    let Some((place, is_first)) = web.streams.place(user) else {
+        return Err(Trouble::Later(Millis::from_secs(60)));
+    };
+    let newest = web.app.store.read(events::newest)?.0;
+    web.streams.newest.send_if_modified(|known| std::mem::replace(known, newest.max(*known)) < newest);
+    let seen = asked.header("last-event-id").and_then(|id| id.parse().ok()).unwrap_or(newest);
+    let cookie = match asked.who {
+        Who::Person(..) => door::cookie_hash(asked),
+        Who::Nobody | Who::Program(_) => None,
+    };
+    let (send, receive) = mpsc::channel(4);
+    let runtime = tokio::runtime::Handle::current();
+    if is_first {
+        runtime.spawn(look(web.clone()));
+    }
+    runtime.spawn(tell(web, seen, cookie, send, place));
+    let body = Body::from_stream(Received(receive));
+    Ok(Answer::of("text/event-stream", body).with(CACHE_CONTROL, "no-store"))
+}
+
+struct Received(mpsc::Receiver<String>);
+
+impl futures_core::Stream for Received {
+    type Item = Result<String, Infallible>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.poll_recv(context).map(|part| part.map(Ok))
+    }
+}
+
+/// Looks at the log as long as anybody listens.
+async fn look(web: Web) {
+    let mut closing = web.streams.closing.subscribe();
+    while web.streams.count() > 0 {
+        let store = web.app.store.clone();
+        let newest = tokio::task::spawn_blocking(move || store.read(events::newest)).await;
+        if let Ok(Ok(newest)) = newest {
+            web.streams.newest.send_if_modified(|known| std::mem::replace(known, newest.0) != newest.0);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = closing.wait_for(|closing| *closing) => return,
+        }
+    }
+}
+
+/// Tells one reader.
+async fn tell(web: Web, mut seen: i64, cookie: Option<[u8; 32]>, send: mpsc::Sender<String>, place: Place) {
+    let mut newest = web.streams.newest.subscribe();
+    let mut closing = web.streams.closing.subscribe();
+    let mut text = "retry: 3000\n: welcome\n\n".to_owned();
+    loop {
+        if send.send_timeout(text, PATIENCE).await.is_err() {
+            break;
+        }
+        let next = tokio::select! {
+            now = risen(&mut newest, seen) => now.map(Next::Risen),
+            () = tokio::time::sleep(SIGN) => Some(Next::Sign),
+            () = send.closed() => None,
+            () = closed(&mut closing) => None,
+        };
+        text = match next {
+            Some(Next::Risen(now)) => {
+                seen = now;
+                format!("id: {seen}\nevent: change\ndata: {seen}\n\n")
+            }
+            Some(Next::Sign) if is_still_in(&web, cookie).await => ": still here\n\n".to_owned(),
+            Some(Next::Sign) | None => break,
+        };
+    }
+    drop(place);
+}
+
+/// What a reader is told next.
+enum Next {
+    Risen(i64),
+    Sign,
+}
+
+/// Waits until the log has grown beyond what was seen.
+async fn risen(newest: &mut watch::Receiver<i64>, seen: i64) -> Option<i64> {
+    newest.wait_for(|newest| *newest > seen).await.ok().map(|now| *now)
+}
+
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    drop(closing.wait_for(|closing| *closing).await);
+}
+
+/// Whether the session lasts: a stream must not outlive it.
+async fn is_still_in(web: &Web, cookie: Option<[u8; 32]>) -> bool {
+    let Some(hash) = cookie else { return true };
+    let store = web.app.store.clone();
+    let found = tokio::task::spawn_blocking(move || store.read(|tx| crate::store::sessions::by_cookie(tx, &hash)));
+    matches!(found.await, Ok(Ok(Some(_))))
+}

@@ -1,0 +1,185 @@
+//! Now: what is wrong and since when, first; then the sites, and what happens.
+
+use maud::{Markup, html};
+
+use crate::web::answer::{Answer, Trouble};
+use crate::web::asked::Asked;
+use crate::web::lists::{Wanted, plain, rows};
+use crate::web::verbs::{Call, ParamKind};
+use crate::web::{layout, lists, nouns};
+
+/// How many alerts, sites and events are shown.
+const ALERTS: usize = 30;
+const SITES: usize = 60;
+const EVENTS: usize = 25;
+
+/// The page.
+///
+/// # Errors
+/// Whoever asks may not, or the database's.
+pub fn show(asked: &Asked) -> Result<Answer, Trouble> {
+    let body = html! {
+        h1 { "Now" }
+        div.columns {
+            div {
+                section aria-labelledby="h-alerts" data-live="alerts" { h2 #h-alerts { "What is wrong" } (alerts(asked)?) }
+                section aria-labelledby="h-sites" data-live="sites" { h2 #h-sites { "Sites" } (sites(asked)?) }
+            }
+            section aria-labelledby="h-events" data-live="events" { h2 #h-events { "What happens" } (events(asked)?) }
+        }
+    };
+    Ok(Answer::html(layout::page(asked, "Now", &body)))
+}
+
+fn alerts(asked: &Asked) -> Result<Markup, Trouble> {
+    let noun = nouns::named("ticket").ok_or_else(|| Trouble::NotFound("there are no tickets".into()))?;
+    let wanted = Wanted { query: "state:open,waiting".to_owned(), page: 1, ..Wanted::default() };
+    let table = rows(asked, noun, &wanted, ALERTS + 1)?;
+    let now = asked.web.app.clock.now();
+    let of = |row: &[exports::Value], key: &str| {
+        let at = table.columns.iter().position(|column| column.key == key)?;
+        row.get(at).cloned()
+    };
+    let word = |row: &[exports::Value], key: &str| of(row, key).as_ref().map(plain).unwrap_or_default();
+    Ok(html! {
+        @for row in table.rows.iter().take(ALERTS) {
+            article.alert.(word(row, "priority")) {
+                p {
+                    (layout::state(&word(row, "priority"))) " "
+                    strong { a href=(nouns::link("tickets", &word(row, "id"))) { (word(row, "title")) } }
+                    @if let Some(at) = of(row, "began_at").filter(|at| *at != exports::Value::Null).or_else(|| of(row, "opened_at")) {
+                        " " span.quiet { (layout::value(&at, exports::Kind::Time, now)) }
+                    }
+                    @if !word(row, "site").is_empty() { " · " a href=(nouns::link("sites", &word(row, "site"))) { (word(row, "site")) } }
+                    @if !word(row, "assignee").is_empty() { " · " (word(row, "assignee")) }
+                }
+                @if let Some(exports::Value::Object(parts)) = of(row, "verdict") {
+                    @for (name, value) in &parts { @if *name == "sentence" { p.quiet { (plain(value)) } } }
+                }
+                @if let Some(exports::Value::List(all)) = of(row, "affected") {
+                    @if !all.is_empty() { p.quiet { (all.len()) " more behind it" } }
+                }
+            }
+        }
+        @if table.rows.is_empty() { p.done { "Nothing is wrong that lineman knows of." } }
+        @if table.rows.len() > ALERTS { p { a href="/tickets" { "All tickets" } } }
+    })
+}
+
+fn sites(asked: &Asked) -> Result<Markup, Trouble> {
+    let noun = nouns::named("site").ok_or_else(|| Trouble::NotFound("there are no sites".into()))?;
+    let table = rows(asked, noun, &Wanted { page: 1, ..Wanted::default() }, SITES + 1)?;
+    let word = |row: &[exports::Value], key: &str| {
+        let at = table.columns.iter().position(|column| column.key == key);
+        at.and_then(|at| row.get(at)).map(plain).unwrap_or_default()
+    };
+    let alone = rows(asked, nouns::named("device").unwrap_or(noun), &Wanted { query: "state:down,unreachable".into(), page: 1, ..Wanted::default() }, 1)?;
+    Ok(html! {
+        ul.tiles {
+            @for row in table.rows.iter().take(SITES) {
+                @let out = word(row, "out");
+                li.tile.(if out == "0" { "good" } else { "bad" }) {
+                    strong { a href=(nouns::link("sites", &word(row, "name"))) { (word(row, "name")) } }
+                    p { @if out == "0" { (layout::state("ok")) } @else { (layout::state("down")) " " (out) } " of " (word(row, "devices")) " devices" }
+                }
+            }
+        }
+        @if table.rows.is_empty() {
+            p.quiet { @if alone.rows.is_empty() { "No site yet: all devices that are watched are well." } @else { "No site yet." } " " a href="/new/site" { "Add a site" } " or " a href="/devices" { "look at the devices" } }
+        }
+        @if table.rows.len() > SITES { p { a href="/sites" { "All sites" } } }
+    })
+}
+
+fn events(asked: &Asked) -> Result<Markup, Trouble> {
+    let noun = nouns::named("event").ok_or_else(|| Trouble::NotFound("there is no log".into()))?;
+    let wanted = Wanted { query: "-kind:job.ran".to_owned(), page: 1, ..Wanted::default() };
+    let table = rows(asked, noun, &wanted, EVENTS)?;
+    let now = asked.web.app.clock.now();
+    let of = |row: &[exports::Value], key: &str| table.columns.iter().position(|column| column.key == key).and_then(|at| row.get(at).cloned());
+    let word = |row: &[exports::Value], key: &str| of(row, key).as_ref().map(plain).unwrap_or_default();
+    Ok(html! {
+        ul.stream {
+            @for row in table.rows.iter().rev() {
+                li {
+                    span.quiet { @if let Some(at) = of(row, "at") { (layout::value(&at, exports::Kind::Time, now)) } } " "
+                    (word(row, "kind").replace(['.', '-'], " "))
+                    @if !word(row, "device").is_empty() { " " a href=(nouns::link("devices", &word(row, "device"))) { (word(row, "device")) } }
+                    @if word(row, "actor").starts_with("user:") { " by " (word(row, "actor").trim_start_matches("user:")) }
+                }
+            }
+        }
+        p { a href="/log" { "The whole log" } }
+    })
+}
+
+/// A search: it is one for devices; a device of exactly that name is shown at once.
+///
+/// # Errors
+/// The database's.
+pub fn search(asked: &Asked) -> Result<Answer, Trouble> {
+    let text = asked.asks("q").unwrap_or_default().trim();
+    if text.is_empty() {
+        return Ok(Answer::see("/devices"));
+    }
+    let found = asked.web.app.store.read(|tx| crate::store::devices::find(tx, text))?;
+    Ok(Answer::see(&match found {
+        Some(device) if device.name == text => nouns::link("devices", &device.name),
+        _ => format!("/devices?q={}", nouns::encoded(text)),
+    }))
+}
+
+/// What is wrong with lineman itself.
+///
+/// # Errors
+/// Whoever asks may not, or the database's.
+pub fn doctor(asked: &Asked) -> Result<Answer, Trouble> {
+    let answer = asked.web.verbs.run(Call::new(asked.user()?.clone(), "doctor", ""))?;
+    let body = html! {
+        h1 { "Doctor" }
+        @if let Some(wrong) = &answer.wrong { p.wrong { (layout::sentence(wrong)) } } @else { p.done { "All is well." } }
+        (lists::plain_table(asked, &answer.table))
+    };
+    Ok(Answer::html(layout::page(asked, "Doctor", &body)))
+}
+
+/// Reports: how available sites and devices were.
+///
+/// # Errors
+/// Whoever asks may not, or the database's.
+pub fn reports(asked: &Asked) -> Result<Answer, Trouble> {
+    let verb = asked.web.verbs.all().iter().find(|verb| verb.noun == "report" && verb.verb == "availability");
+    let verb = verb.ok_or_else(|| Trouble::NotFound("there is no such report".into()))?;
+    let mut call = Call::new(asked.user()?.clone(), "report", "availability");
+    for param in &verb.params {
+        if let Some(text) = asked.asks(&param.name) {
+            call = call.with(&param.name, text);
+        }
+    }
+    let (table, wrong) = match asked.web.verbs.run(call) {
+        Ok(answer) => (Some(answer.table), None),
+        Err(refused) => (None, Some(refused.message)),
+    };
+    let body = html! {
+        h1 { "Availability" }
+        p { (layout::sentence(&verb.about)) }
+        @if let Some(wrong) = &wrong { p.wrong role="alert" { (layout::sentence(wrong)) } }
+        form.row action="/reports" {
+            @for param in verb.params.iter().filter(|param| !param.positional) {
+                @let id = format!("f-{}", param.name);
+                @let text = asked.asks(&param.name).unwrap_or_default();
+                @match &param.kind {
+                    ParamKind::Switch => { label.inline { input type="checkbox" name=(param.name) value="true" checked[text == "true"]; (lists::title(&param.name.replace('_', " "))) } }
+                    ParamKind::Choice(words) => {
+                        label for=(id) { (lists::title(&param.name.replace('_', " "))) }
+                        select #(id) name=(param.name) { option value="" { "–" } @for word in words { option value=(word) selected[word == text] { (word) } } }
+                    }
+                    _ => { label for=(id) { (lists::title(&param.name.replace('_', " "))) } input #(id) name=(param.name) value=(text) title=(param.about); }
+                }
+            }
+            button { "Show" }
+        }
+        @if let Some(table) = &table { (lists::plain_table(asked, table)) }
+    };
+    Ok(Answer::html(layout::page(asked, "Reports", &body)))
+}
