@@ -1,5 +1,6 @@
 //! One test binary over the real program: its rules, its words, and real processes where processes matter.
 
+mod api;
 mod bad_input;
 mod checks;
 mod dns;
@@ -17,3 +18,4 @@ mod outages;
 mod serve;
 mod tickets;
 mod upgrade;
+mod web;

@@ -91,7 +91,8 @@ pub const CALLABLE: &[(&str, &str, Right)] = &[
 ];
 
 /// Nouns and verbs that are for the machine itself.
-pub const AT_HOME: &[&str] = &["serve", "agent", "export", "completions"];
+#[cfg(test)]
+const AT_HOME: &[&str] = &["serve", "agent", "export", "completions"];
 
 /// The verbs over a server's store.
 pub struct Commands {

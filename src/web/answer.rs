@@ -33,6 +33,10 @@ pub enum Trouble {
     NotFound(String),
     /// What was said makes no sense.
     Bad(String),
+    /// The body cannot be read at all.
+    Body(String),
+    /// The path is right, and the method is not: there are these.
+    Method(String),
     /// It was not done.
     Refused(Refused),
     /// Not now.
@@ -119,6 +123,8 @@ impl Trouble {
             Trouble::NotAllowed(_) => StatusCode::FORBIDDEN,
             Trouble::NotFound(_) => StatusCode::NOT_FOUND,
             Trouble::Bad(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Trouble::Body(_) => StatusCode::BAD_REQUEST,
+            Trouble::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Trouble::Later(_) => StatusCode::TOO_MANY_REQUESTS,
             Trouble::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Trouble::Refused(refused) => match refused.why {
@@ -137,7 +143,8 @@ impl Trouble {
     pub fn sentence(&self) -> String {
         match self {
             Trouble::SignIn => "sign in first".to_owned(),
-            Trouble::NotAllowed(text) | Trouble::NotFound(text) | Trouble::Bad(text) => text.clone(),
+            Trouble::NotAllowed(text) | Trouble::NotFound(text) | Trouble::Bad(text) | Trouble::Body(text) => text.clone(),
+            Trouble::Method(allowed) => format!("this path takes {allowed}"),
             Trouble::Later(wait) => format!("too many tries: wait {wait}"),
             // What failed inside is for the log.
             Trouble::Failed(_) => "it failed; the log of lineman says why".to_owned(),

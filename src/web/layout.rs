@@ -2,7 +2,7 @@
 
 use exports::Kind;
 use jiff::tz::TimeZone;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 use schedules::{Millis, Time};
 
 use crate::domain::user::{Right, Subject};
@@ -43,8 +43,7 @@ fn head(title: &str, is_live: bool) -> Markup {
 /// A page for whoever is signed in.
 #[must_use]
 pub fn page(asked: &Asked, title: &str, body: &Markup) -> Markup {
-    let here =
-        |path: &str| asked.path == path || (path != "/" && asked.path.starts_with(&format!("{path}/")));
+    let is_you = asked.path == "/you";
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -53,29 +52,33 @@ pub fn page(asked: &Asked, title: &str, body: &Markup) -> Markup {
                 a.skip href="#main" { "To the content" }
                 header.top {
                     a.brand href="/" { "lineman" }
-                    nav aria-label="Main" {
-                        details.menu {
-                            summary { "Menu" }
-                            ul {
-                                @for (path, name, right) in NAVIGATION {
-                                    @if asked.who.may(*right) {
-                                        li { a href=(path) aria-current=[here(path).then_some("page")] { (name) } }
-                                    }
-                                }
-                            }
-                        }
-                    }
+                    nav.wide aria-label="Main" { (pages(asked)) }
+                    details.narrow { summary { "Menu" } nav aria-label="Main" { (pages(asked)) } }
                     form.search action="/search" role="search" {
                         label.hidden for="search" { "Search" }
                         input #search name="q" type="search" placeholder="Search devices" maxlength="200";
                     }
                     @if let Some(user) = asked.who.user() {
-                        a.you href="/you" aria-current=[here("/you").then_some("page")] { (user.name) }
+                        a.you href="/you" aria-current=[is_you.then_some("page")] { (user.name) }
                         form method="post" action="/sign-out" { (form_token(asked)) button.plain { "Sign out" } }
                     }
                 }
                 main #main tabindex="-1" { (body) }
                 p.hidden #live role="status" aria-live="polite" {}
+            }
+        }
+    }
+}
+
+/// The pages that whoever asks may see.
+fn pages(asked: &Asked) -> Markup {
+    let here = |path: &str| asked.path == path || (path != "/" && asked.path.starts_with(&format!("{path}/")));
+    html! {
+        ul {
+            @for (path, name, right) in NAVIGATION {
+                @if asked.who.may(*right) {
+                    li { a href=(path) aria-current=[here(path).then_some("page")] { (name) } }
+                }
             }
         }
     }
@@ -104,7 +107,7 @@ pub fn trouble(asked: &Asked, trouble: &Trouble) -> Answer {
         Trouble::NotAllowed(_) => "Not allowed",
         Trouble::NotFound(_) => "Not found",
         Trouble::Later(_) => "Too many tries",
-        Trouble::Bad(_) | Trouble::Refused(_) => "Not done",
+        Trouble::Bad(_) | Trouble::Body(_) | Trouble::Method(_) | Trouble::Refused(_) => "Not done",
         Trouble::Failed(_) => "It failed",
     };
     let body = html! {
@@ -207,12 +210,6 @@ pub fn value(value: &exports::Value, kind: Kind, now: Time) -> Markup {
             html! { @if let Some(text) = json.as_str() { (text) } @else { code { (json) } } }
         }
     }
-}
-
-/// Markup of our own making, such as a drawing.
-#[must_use]
-pub fn drawn(svg: String) -> Markup {
-    PreEscaped(svg)
 }
 
 #[cfg(test)]

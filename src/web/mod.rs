@@ -4,6 +4,7 @@
 //! the noun's file asks the store and the verbs, and hands back an answer. Handlers block; they run on threads for that.
 
 pub mod answer;
+pub mod api;
 pub mod asked;
 pub mod body;
 mod device;

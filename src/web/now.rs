@@ -6,7 +6,7 @@ use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
 use crate::web::lists::{Wanted, plain, rows};
 use crate::web::verbs::{Call, ParamKind};
-use crate::web::{layout, lists, nouns};
+use crate::web::{layout, lists, nouns, things};
 
 /// How many alerts, sites and events are shown.
 const ALERTS: usize = 30;
@@ -53,7 +53,7 @@ fn alerts(asked: &Asked) -> Result<Markup, Trouble> {
                     @if !word(row, "site").is_empty() { " · " a href=(nouns::link("sites", &word(row, "site"))) { (word(row, "site")) } }
                     @if !word(row, "assignee").is_empty() { " · " (word(row, "assignee")) }
                 }
-                @if let Some(exports::Value::Object(parts)) = of(row, "verdict") {
+                @if let Some(exports::Value::Object(parts)) = verdict(asked, &word(row, "id"))? {
                     @for (name, value) in &parts { @if *name == "sentence" { p.quiet { (plain(value)) } } }
                 }
                 @if let Some(exports::Value::List(all)) = of(row, "affected") {
@@ -64,6 +64,13 @@ fn alerts(asked: &Asked) -> Result<Markup, Trouble> {
         @if table.rows.is_empty() { p.done { "Nothing is wrong that lineman knows of." } }
         @if table.rows.len() > ALERTS { p { a href="/tickets" { "All tickets" } } }
     })
+}
+
+/// Where the fault of a ticket is, as far as is known.
+fn verdict(asked: &Asked, ticket: &str) -> Result<Option<exports::Value>, Trouble> {
+    let verbs = &asked.web.verbs;
+    let table = verbs.run(verbs.about(asked.user()?.clone(), "ticket", "show", ticket))?.table;
+    Ok(things::value(&table, "verdict").cloned())
 }
 
 fn sites(asked: &Asked) -> Result<Markup, Trouble> {

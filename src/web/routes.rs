@@ -7,7 +7,7 @@ use axum::routing::MethodFilter;
 use crate::domain::user::{Right, Subject};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
-use crate::web::{Web, door, forms, lists, live, now, sign_in, things, ticket};
+use crate::web::{Web, api, door, forms, lists, live, now, sign_in, things, ticket};
 
 /// What a route needs of whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,13 @@ const ROUTES: &[Route] = &[
     get("/doctor", Need::OfItsVerb, now::doctor),
     get("/reports", Need::OfItsVerb, now::reports),
     get("/events", SEE, live::events),
+    get("/api", Need::Of(Right::see(Subject::Own)), api::page),
+    get("/api/v1/openapi.json", Need::Of(Right::see(Subject::Own)), api::document),
+    Route { method: "GET", path: "/api/v1/{*rest}", need: Need::OfItsVerb, handler: api::call },
+    Route { method: "POST", path: "/api/v1/{*rest}", need: Need::OfItsVerb, handler: api::call },
+    Route { method: "PATCH", path: "/api/v1/{*rest}", need: Need::OfItsVerb, handler: api::call },
+    Route { method: "PUT", path: "/api/v1/{*rest}", need: Need::OfItsVerb, handler: api::call },
+    Route { method: "DELETE", path: "/api/v1/{*rest}", need: Need::OfItsVerb, handler: api::call },
     get("/new/{noun}", Need::OfItsVerb, forms::new),
     post("/new/{noun}", Need::OfItsVerb, forms::make),
     post("/bulk/{noun}", Need::OfItsVerb, lists::several),

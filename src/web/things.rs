@@ -157,6 +157,8 @@ fn makes_sense(verb: &Verb, table: &Table) -> bool {
         ("device", "resume") => marks.contains("paused") || state == "paused",
         ("ticket", "acknowledge") => !has("acknowledged_at") && state != "closed" && state != "resolved",
         ("ticket", "unacknowledge") => has("acknowledged_at"),
+        // It has a form of its own below.
+        ("ticket", "comment") => false,
         ("ticket", "unpin") => has("pinned"),
         ("ticket", "resume") => state == "waiting",
         ("ticket", "wait") => state == "open",

@@ -10,7 +10,6 @@ use crate::web::layout;
 use crate::web::lists::{Wanted, plain, rows};
 use crate::web::nouns;
 use crate::web::things::{cell, value};
-use crate::web::verbs::Call;
 
 /// What stands on top: how urgent, how it is, where the fault is.
 ///
@@ -68,7 +67,7 @@ pub fn fault(verdict: &Value) -> Markup {
 pub fn beside(asked: &Asked, key: &str) -> Result<Markup, Trouble> {
     let user = asked.user()?.clone();
     let now = asked.web.app.clock.now();
-    let run = |verb: &str| asked.web.verbs.run(Call::new(user.clone(), "ticket", verb).with("ticket", key));
+    let run = |verb: &str| asked.web.verbs.run(asked.web.verbs.about(user.clone(), "ticket", verb, key));
     let shown = run("show")?.table;
     let reasons = run("explain")?.table;
     let comments = match value(&shown, "comments") {

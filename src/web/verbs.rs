@@ -184,6 +184,12 @@ pub trait Verbs: Send + Sync {
     /// All there are.
     fn all(&self) -> &[Verb];
 
+    /// A call of a verb about one thing.
+    fn about(&self, who: User, noun: &str, verb: &str, thing: &str) -> Call {
+        let found = self.all().iter().find(|one| one.noun == noun && one.verb == verb);
+        Call::new(who, noun, verb).with(found.and_then(Verb::subject).unwrap_or("name"), thing)
+    }
+
     /// Runs one. Whether its caller may is asked here.
     ///
     /// # Errors
@@ -200,6 +206,12 @@ impl Refused {
 }
 
 impl Verb {
+    /// The name of the parameter that says what it is about, where it is about one thing.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.params.iter().find(|param| param.positional).map(|param| param.name.as_str())
+    }
+
     /// Whether it only asks.
     #[must_use]
     pub fn only_asks(&self) -> bool {

@@ -4,6 +4,7 @@
 //! file, and says in a file of its own up to which time it has done all that was due. [`World::turn`] turns the clock
 //! in steps, and after each waits until everybody has said so: no test sleeps for luck.
 
+pub mod browser;
 pub mod netns;
 
 use std::collections::BTreeMap;

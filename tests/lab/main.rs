@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     let me = format!("lab{}x", std::process::id());
     net::sweep(&is_left_over);
     sweep_when_stopped(me.clone());
-    let ended = run(&me, wanted);
+    let ended = run(&me, wanted, is_full);
     net::sweep(&|name| name.starts_with(&me));
     match ended {
         Ok(trials) => {
@@ -152,7 +152,7 @@ fn sweep_when_stopped(me: String) {
 }
 
 /// Runs all cases, some at a time, in their order.
-fn run(me: &str, wanted: Vec<Case>) -> Res<Vec<Trial>> {
+fn run(me: &str, wanted: Vec<Case>, is_full: bool) -> Res<Vec<Trial>> {
     let dir = tempfile::Builder::new().prefix("lab").tempdir()?;
     let kept = std::env::var_os("LAB_KEEP").map(|_| dir.path().to_owned());
     Template::prepare(&dir.path().join("shared"))?;
@@ -168,6 +168,16 @@ fn run(me: &str, wanted: Vec<Case>) -> Res<Vec<Trial>> {
     let total = wanted.len();
     let queue: Mutex<VecDeque<(usize, Case)>> = Mutex::new(wanted.into_iter().enumerate().collect());
     let done: Mutex<Vec<(usize, Trial)>> = Mutex::default();
+    let attempt = |name: &str, case: &Case| {
+        let template = match CAUSES[case.cause].trust {
+            Trust::Pinned => pinned.as_ref(),
+            Trust::Vouched => vouched.as_ref(),
+        };
+        let template = template.expect("made above");
+        let (tag, home) = (format!("{me}{name}"), dir.path().join(format!("case-{name}")));
+        let ran = catch_unwind(AssertUnwindSafe(|| Trial::run(&tag, &home, template, case)));
+        ran.unwrap_or_else(|_| Trial::failed(case, "it panicked"))
+    };
     println!("{}", table::HEAD);
     thread::scope(|scope| {
         for _ in 0..jobs.min(total) {
@@ -176,23 +186,13 @@ fn run(me: &str, wanted: Vec<Case>) -> Res<Vec<Trial>> {
                     let next = queue.lock().expect("nobody panicked").pop_front();
                     let next = next.filter(|_| !STOPPED.load(Ordering::SeqCst));
                     let Some((number, case)) = next else { return };
-                    let template = match CAUSES[case.cause].trust {
-                        Trust::Pinned => pinned.as_ref(),
-                        Trust::Vouched => vouched.as_ref(),
-                    };
-                    let template = template.expect("made above");
-                    let attempt = |name: &str| {
-                        let (tag, home) = (format!("{me}{name}"), dir.path().join(format!("case-{name}")));
-                        let ran = catch_unwind(AssertUnwindSafe(|| Trial::run(&tag, &home, template, &case)));
-                        ran.unwrap_or_else(|_| Trial::failed(&case, "it panicked"))
-                    };
-                    let mut trial = attempt(&number.to_string());
+                    let mut trial = attempt(&number.to_string(), &case);
                     if let Some(why) = trial.error.take() {
                         println!(
                             "     {} could not be run, and is begun anew: {why}",
                             CAUSES[case.cause].name
                         );
-                        trial = attempt(&format!("{number}-anew"));
+                        trial = attempt(&format!("{number}-anew"), &case);
                     }
                     println!("{}", table::row(&trial));
                     done.lock().expect("nobody panicked").push((number, trial));
@@ -202,6 +202,15 @@ fn run(me: &str, wanted: Vec<Case>) -> Res<Vec<Trial>> {
     });
     let mut done = done.into_inner().expect("nobody panicked");
     done.sort_by_key(|(number, _)| *number);
+    if !is_full {
+        // Where this decides about a change, a busy machine must not: what is wrong is tried again, alone.
+        for (number, trial) in done.iter_mut().filter(|(_, trial)| !trial.is_right()) {
+            let (cause, case) = (trial.cause(), trial.case.clone());
+            println!("     {} is tried again", cause.name);
+            *trial = attempt(&format!("{number}-again"), &case);
+            println!("{}", table::row(trial));
+        }
+    }
     if kept.is_some() {
         println!("lab: kept {}", dir.keep().display());
     }

@@ -1,0 +1,130 @@
+//! The page, as a person uses it: a real Chromium at the width of a phone and of a desk.
+
+use std::time::Duration;
+
+use crate::harness::browser::{Browser, DESK, PHONE, Window};
+use crate::harness::{Process, World};
+
+const PASSWORD: &str = "correct horse battery";
+
+/// A server with a few devices, and a browser that is signed in as the first user.
+fn signed_in<'w>(world: &'w World, window: Window) -> (Process<'w>, Browser) {
+    let server = world.serve();
+    let link = world.ok(&["user", "link", "admin"]);
+    let link = link.lines().find(|line| line.contains("/sign-in/link/")).expect("a link").trim().to_owned();
+    let browser = Browser::open(window);
+    browser.go(&link);
+    browser.fill("#password", PASSWORD);
+    browser.fill("#again", PASSWORD);
+    browser.click("button.main");
+    browser.wait("#h-alerts");
+    (server, browser)
+}
+
+fn furnish(world: &World) {
+    for args in [
+        &["site", "add", "north", "--tz", "Europe/Berlin", "--provider", "ACME"][..],
+        &["device", "add", "router", "--site", "north", "--address", "127.0.0.2", "--importance", "high"],
+        &["device", "add", "ap-1", "--site", "north", "--address", "127.0.0.3", "--parent", "router"],
+        &["check", "add", "router", "tcp", "--port", "9", "--every", "1s"],
+        &["setting", "set", "check.retry", "1s"],
+        &["setting", "set", "check.soft_failures", "2"],
+        &["setting", "set", "ticket.group_wait", "1s"],
+    ] {
+        world.ok(args);
+    }
+}
+
+/// First sign-in; a device added; it goes down before the eyes; its ticket; filter; download; sign out.
+fn story(window: Window, name: &str) {
+    let world = World::real();
+    let (server, browser) = signed_in(&world, window);
+    furnish(&world);
+    browser.go(&format!("{}/new/device", server.url()));
+    browser.shot(&format!("{name}-new-device"));
+    browser.fill("#f-name", "nas");
+    browser.fill("#f-address", "127.0.0.4");
+    browser.fill("#f-site", "nowhere");
+    browser.click("button.main");
+    browser.wait_text("nowhere");
+    assert_eq!(browser.script("return document.querySelector('#f-name').value", vec![]), "nas", "nothing typed is lost");
+    browser.fill("#f-site", "north");
+    browser.click("button.main");
+    browser.wait_text("127.0.0.4");
+    assert_eq!(browser.path(), "/devices/nas");
+    browser.go(&server.url());
+    browser.wait_text("router is down");
+    browser.shot(&format!("{name}-now"));
+    for (path, shot) in [
+        ("/devices", "devices"),
+        ("/devices/router", "device"),
+        ("/sites/north", "site"),
+        ("/outages", "outages"),
+        ("/outages/1", "outage"),
+        ("/tickets", "tickets"),
+        ("/board", "board"),
+        ("/log", "log"),
+        ("/settings", "settings"),
+        ("/users", "users"),
+        ("/you", "you"),
+        ("/reports", "reports"),
+        ("/doctor", "doctor"),
+        ("/maintenance", "maintenance"),
+        ("/new/maintenance", "new-maintenance"),
+        ("/new/notify", "new-notify"),
+    ] {
+        browser.go(&format!("{}{path}", server.url()));
+        browser.wait("h1");
+        let text = browser.text();
+        assert!(!text.contains("It failed") && !text.contains("Not found"), "{path}: {text}");
+        browser.shot(&format!("{name}-{shot}"));
+        let wide = browser.script("return document.documentElement.scrollWidth - window.innerWidth", vec![]);
+        assert!(wide.as_i64().is_some_and(|wide| wide <= 0), "{path} is wider than the window by {wide}");
+    }
+    browser.go(&format!("{}/tickets/1", server.url()));
+    browser.fill("#f-text", "The fuse is out <script>alert(1)</script>");
+    browser.click_text("Comment");
+    browser.wait_text("The fuse is out <script>alert(1)</script>");
+    browser.shot(&format!("{name}-ticket"));
+    browser.click_text("Acknowledge");
+    browser.wait("button.main, [title]");
+    browser.go(&format!("{}/devices", server.url()));
+    browser.fill("#q", "state:down");
+    browser.click_text("Filter");
+    browser.wait_text("router");
+    assert!(!browser.text().contains("ap-1"), "{}", browser.text());
+    browser.click_text("Sign out");
+    browser.wait("#password");
+    browser.go(&format!("{}/devices", server.url()));
+    browser.wait("#password");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn the_story_at_a_desk() {
+    story(DESK, "desk");
+}
+
+#[test]
+fn the_story_on_a_phone() {
+    story(PHONE, "phone");
+}
+
+#[test]
+fn the_story_without_scripts() {
+    story(Window { scripts: false, ..DESK }, "plain");
+}
+
+#[test]
+fn a_device_goes_down_on_the_page_without_a_reload() {
+    let world = World::real();
+    let (server, browser) = signed_in(&world, DESK);
+    browser.script("window.same = 1", vec![]);
+    furnish(&world);
+    browser.wait_text("router is down");
+    let took = browser.wait_text("router is down");
+    assert!(took < Duration::from_secs(2));
+    assert_eq!(browser.script("return window.same", vec![]), 1, "the page was not loaded anew");
+    drop(browser);
+    assert_eq!(server.stop(), Some(0), "streams that are open do not hold it");
+}
