@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod asked;
 mod door;
+pub mod graphs;
 mod layout;
 pub mod routes;
 mod sign_in;
