@@ -19,6 +19,7 @@ pub mod history;
 pub mod jobs;
 pub mod maintenance;
 pub mod marks;
+pub mod metrics;
 mod migrate;
 pub mod notify;
 mod open;

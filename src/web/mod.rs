@@ -8,6 +8,7 @@ pub mod asked;
 mod door;
 pub mod graphs;
 mod layout;
+mod metrics;
 pub mod routes;
 mod sign_in;
 pub mod verbs;

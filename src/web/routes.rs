@@ -7,7 +7,7 @@ use axum::routing::MethodFilter;
 use crate::domain::user::{Right, Subject};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
-use crate::web::{Web, door, sign_in};
+use crate::web::{Web, door, metrics, sign_in};
 
 /// What a route needs of whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub const ROUTES: &[Route] = &[
     post("/you/password", OWN, sign_in::you::password),
     post("/you/factor", OWN, sign_in::you::factor),
     post("/you/sessions/{session}/end", OWN, sign_in::you::end_session),
+    get("/metrics", Need::Of(Right::see(Subject::Network)), metrics::metrics),
     get("/style.css", Need::Nothing, door::style),
     get("/script.js", Need::Nothing, door::script),
     get("/icon.svg", Need::Nothing, door::icon),
