@@ -31,6 +31,7 @@ pub mod sessions;
 pub mod settings;
 pub mod sites;
 pub mod states;
+pub mod status;
 pub mod tickets;
 mod tx;
 pub mod users;

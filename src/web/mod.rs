@@ -11,6 +11,7 @@ mod layout;
 mod metrics;
 pub mod routes;
 mod sign_in;
+mod status;
 pub mod verbs;
 
 use std::sync::{Arc, Mutex};
