@@ -211,7 +211,7 @@ fn lost(point: &Point, across: Across, zone: &TimeZone) -> Markup {
 }
 
 fn percent(permille: u64) -> String {
-    if permille % 10 == 0 {
+    if permille.is_multiple_of(10) {
         format!("{} %", permille / 10)
     } else {
         format!("{}.{} %", permille / 10, permille % 10)

@@ -97,36 +97,26 @@ fn devices(text: &mut Text, devices: &[Device]) {
 }
 
 fn readings(text: &mut Text, readings: &[Reading]) {
-    let each = |text: &mut Text, tell: &dyn Fn(&mut Text, &[(&str, &str)], &Reading)| {
-        for reading in readings {
-            let check = reading.check.to_string();
-            let labels = [
-                ("device", reading.device.as_str()),
-                ("site", reading.site.as_str()),
-                ("check", check.as_str()),
-                ("kind", reading.kind.as_str()),
-            ];
-            tell(text, &labels, reading);
-        }
-    };
     text.family("lineman_check_rtt_seconds", Kind::Gauge, "The round trip of a check's newest result.");
-    each(text, &|text, labels, reading| {
-        if let Some(us) = reading.rtt_us {
-            text.micros(labels, u64::from(us));
-        }
-    });
+    for (reading, us) in readings.iter().filter_map(|reading| Some((reading, reading.rtt_us?))) {
+        text.micros(&labels(reading, &reading.check.to_string()), u64::from(us));
+    }
     text.family("lineman_check_loss_ratio", Kind::Gauge, "What a check's newest result lost, from 0 to 1.");
-    each(text, &|text, labels, reading| {
-        if let Some(permille) = reading.loss_permille {
-            text.millis(labels, i64::from(permille));
-        }
-    });
+    for (reading, loss) in readings.iter().filter_map(|reading| Some((reading, reading.loss_permille?))) {
+        text.millis(&labels(reading, &reading.check.to_string()), i64::from(loss));
+    }
     text.family(
         "lineman_check_last_result_timestamp_seconds",
         Kind::Gauge,
         "When a check's newest result was.",
     );
-    each(text, &|text, labels, reading| text.millis(labels, reading.at.0));
+    for reading in readings {
+        text.millis(&labels(reading, &reading.check.to_string()), reading.at.0);
+    }
+}
+
+fn labels<'r>(reading: &'r Reading, check: &'r str) -> [(&'static str, &'r str); 4] {
+    [("device", &reading.device), ("site", &reading.site), ("check", check), ("kind", reading.kind.as_str())]
 }
 
 fn server(text: &mut Text, measured: &Measured) {

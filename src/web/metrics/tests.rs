@@ -171,7 +171,7 @@ async fn prometheus_scrapes_them_with_a_token() {
          static_configs: [{{targets: ['{address}']}}]\n"
     );
     let file = folder.path().join("prometheus.yml");
-    std::fs::write(&file, config).unwrap();
+    fs::write(&file, config).unwrap();
     let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let prometheus = Command::new("prometheus")
         .arg(format!("--config.file={}", file.display()))
