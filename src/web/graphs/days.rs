@@ -66,11 +66,11 @@ pub fn last_day((_, to): Interval, zone: &TimeZone) -> String {
     date(to - Millis(1), zone).to_string()
 }
 
-const TOP: f64 = 8.0;
+const TOP: f64 = 16.0;
 const BOTTOM: f64 = 120.0;
 const HEIGHT: f64 = 146.0;
 /// A part that is there is at least so high.
-const LEAST: f64 = 4.0;
+const LEAST: f64 = 6.0;
 
 /// The parts of a day with their looks, the good ones first.
 fn parts(parts: &Parts) -> [(Look, Millis); 6] {

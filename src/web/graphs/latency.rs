@@ -73,11 +73,13 @@ pub struct Latency {
     pub every: Millis,
 }
 
-const TOP: f64 = 10.0;
+const TOP: f64 = 18.0;
 const BOTTOM: f64 = 170.0;
 const LANE_TOP: f64 = 184.0;
 const LANE_BOTTOM: f64 = 214.0;
 const HEIGHT: f64 = 238.0;
+/// How far the axis reaches above the most, at least.
+const ROOM: f64 = 1.02;
 /// More lost than this is drawn as bad.
 const BAD_PERMILLE: u64 = 100;
 
@@ -85,7 +87,7 @@ const BAD_PERMILLE: u64 = 100;
 #[must_use]
 pub fn draw(latency: &Latency, zone: &TimeZone) -> Markup {
     let most = top(&latency.points);
-    let scale = Scale::for_most(most / RoundTrip::up_to(most).size, 4.0);
+    let scale = Scale::for_most(most * ROOM / RoundTrip::up_to(most).size, 4.0);
     let upwards = Upwards { unit: RoundTrip::up_to(most), scale };
     let across = Across(latency.interval);
     let figure = Figure {

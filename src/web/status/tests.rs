@@ -129,7 +129,10 @@ fn no_device_and_no_address_is_named_and_those_sites_alone_that_were_chosen() {
         }
     }
     // 1 h of the 10 days since there has been anything.
-    assert!(chosen.contains("Available 99.583 % of the last 90 days."), "{chosen}");
+    assert!(
+        chosen.contains("Available 99.583 % of the time that was measured in the last 90 days."),
+        "{chosen}"
+    );
 }
 
 #[test]

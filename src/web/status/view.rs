@@ -99,7 +99,7 @@ fn line_of(line: &Line, n: usize) -> Markup {
         section {
             h2 { (line.name) " " (mark(line.standing)) }
             @if let Some(share) = all.availability() {
-                p { "Available " (percent(share)) " % of the last " (line.days.len()) " days." }
+                p { "Available " (percent(share)) " % of the time that was measured in the last " (line.days.len()) " days." }
             }
             (days::draw(&days))
         }
