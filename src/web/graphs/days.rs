@@ -1,11 +1,12 @@
 //! Availability by the day: of each day, how much of it a device was what.
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 use schedules::Millis;
 
 use super::frame::{Figure, LEFT, Look, RIGHT, area, legend, numbers, patterns, px};
-use crate::domain::availability::{Parts, date, days as whole_days, percent};
+use crate::domain::availability::{Parts, days as whole_days, percent};
 use crate::domain::history::{Interval, Span, clipped};
 use crate::domain::verdict::long_span;
 
@@ -34,36 +35,36 @@ pub struct Days {
 /// The most days that are drawn each by itself; more are taken together by the month.
 const MOST: usize = 120;
 
-/// The days of an interval on the clocks of `zone`, or its months where there are very many.
+/// The days of an interval on the clocks of `zone`, each with its name; where there are very many, those of a month have
+/// one name together.
+#[must_use]
+pub fn frame(interval: Interval, zone: &TimeZone) -> Vec<(String, Interval)> {
+    let all = whole_days(interval, zone);
+    let by_month = all.len() > MOST;
+    let name = |day: Date| if by_month { day.strftime("%Y-%m").to_string() } else { day.to_string() };
+    all.into_iter().map(|(day, interval)| (name(day), interval)).collect()
+}
+
+/// What a device was in each part of a [`frame`], those of one name taken together.
 #[must_use]
 pub fn by_day(
-    interval: Interval,
-    zone: &TimeZone,
+    frame: &[(String, Interval)],
     (seen, proven): (&[Span], &[Span]),
     maintenance: &[Interval],
 ) -> Vec<Day> {
-    let all = whole_days(interval, zone);
-    let by_month = all.len() > MOST;
     let mut days: Vec<Day> = Vec::new();
-    for (day, (from, to)) in all {
-        let name = if by_month { day.strftime("%Y-%m").to_string() } else { day.to_string() };
-        let seen = Parts::of(&clipped(seen, from, to), maintenance);
-        let proven = Parts::of(&clipped(proven, from, to), maintenance);
+    for (name, (from, to)) in frame {
+        let seen = Parts::of(&clipped(seen, *from, *to), maintenance);
+        let proven = Parts::of(&clipped(proven, *from, *to), maintenance);
         match days.last_mut() {
-            Some(last) if last.name == name => {
+            Some(last) if last.name == *name => {
                 last.seen = last.seen.and(seen);
                 last.proven = last.proven.and(proven);
             }
-            Some(_) | None => days.push(Day { name, seen, proven }),
+            Some(_) | None => days.push(Day { name: name.clone(), seen, proven }),
         }
     }
     days
-}
-
-/// The name of the day of the last moment before the end: for a title.
-#[must_use]
-pub fn last_day((_, to): Interval, zone: &TimeZone) -> String {
-    date(to - Millis(1), zone).to_string()
 }
 
 const TOP: f64 = 16.0;
@@ -145,7 +146,7 @@ fn bar(id: &str, day: &Day, (x, wide): (f64, f64)) -> Markup {
 
 /// A day as it stands below its bar.
 fn short(name: &str) -> String {
-    match name.parse::<jiff::civil::Date>() {
+    match name.parse::<Date>() {
         Ok(day) => day.strftime("%-d %b").to_string(),
         Err(_) => name.to_owned(),
     }
@@ -208,7 +209,7 @@ mod tests {
         let changes: Vec<Change> = changes.iter().map(change).collect();
         let interval = (Time(0), Time(many * DAY));
         let spans = timeline(&changes, Time(DAY), interval.0, interval.1);
-        by_day(interval, &TimeZone::UTC, (&spans, &spans), &[])
+        by_day(&frame(interval, &TimeZone::UTC), (&spans, &spans), &[])
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use schedules::{Cadence, Millis, Time};
 
-use super::days::{Days, by_day};
+use super::days::{Days, by_day, frame};
 use super::latency::{Latency, Middle, Point, RoundTrips};
 use super::strip::Strip;
 use super::tree::Node;
@@ -135,7 +135,7 @@ pub fn states(tx: &Tx, device: &Device, (from, to): Interval, settings: &Setting
 /// The same by the day, on the clocks of `zone`.
 #[must_use]
 pub fn availability(strip: &Strip, device: &Device, zone: &TimeZone) -> Days {
-    let days = by_day(strip.interval, zone, (&strip.seen, &strip.proven), &strip.maintenance);
+    let days = by_day(&frame(strip.interval, zone), (&strip.seen, &strip.proven), &strip.maintenance);
     Days { id: "days".to_owned(), title: format!("Availability of {} by the day", device.name), days }
 }
 

@@ -14,13 +14,22 @@ use crate::domain::wall::reached;
 use crate::store::states::{self, Subject};
 use crate::store::status::{self, Watched, Work};
 use crate::store::{Result, Tx, maintenance, sites};
-use crate::web::graphs::days::{Day, by_day};
+use crate::web::graphs::days::{Day, by_day, frame};
 
-/// How everything stands that the page tells of.
+/// The one line, where no site was chosen.
+const ALL: &str = "All systems";
+/// What was of days is asked anew after so long: it costs most, and changes slowly.
+const DAYS_FRESH: Millis = Millis::from_secs(300);
+
+/// How everything stands that the page tells of. `before`: what was told last of the same sites.
 ///
 /// # Errors
 /// The database's.
-pub fn status(tx: &Tx, settings: &Settings) -> Result<Status> {
+pub fn status(tx: &Tx, settings: &Settings, before: Option<&Status>) -> Result<Status> {
+    let is_fresh = |before: &&Status| (Millis::ZERO..DAYS_FRESH).contains(&tx.now.since(before.days_at));
+    let before = before.filter(is_fresh);
+    let known =
+        |name: &str| before?.lines.iter().find(|line| line.name == name).map(|line| line.days.clone());
     let (watched, work) = (status::watched(tx)?, status::work(tx, AHEAD)?);
     let mut chosen = Vec::new();
     for name in settings.names("status.sites") {
@@ -28,19 +37,25 @@ pub fn status(tx: &Tx, settings: &Settings) -> Result<Status> {
     }
     let mut lines = Vec::new();
     if chosen.is_empty() {
-        let days = days(tx, None, &TimeZone::system(), settings)?;
-        lines.push(line("All systems".to_owned(), &watched, days, work));
+        let days = match known(ALL) {
+            Some(days) => days,
+            None => days(tx, None, &TimeZone::system(), settings)?,
+        };
+        lines.push(line(ALL.to_owned(), &watched, days, work));
     } else {
         for site in chosen {
             let here = |of: Option<SiteId>| of == Some(site.id);
             let watched: Vec<Watched> = watched.iter().copied().filter(|one| here(one.site)).collect();
             let work = work.iter().copied().filter(|one| here(one.site)).collect();
             let zone = TimeZone::get(&site.time_zone).unwrap_or(TimeZone::UTC);
-            let days = days(tx, Some(site.id), &zone, settings)?;
+            let days = match known(&site.name) {
+                Some(days) => days,
+                None => days(tx, Some(site.id), &zone, settings)?,
+            };
             lines.push(line(site.name, &watched, days, work));
         }
     }
-    Ok(Status { lines, at: tx.now })
+    Ok(Status { lines, at: tx.now, days_at: before.map_or(tx.now, |before| before.days_at) })
 }
 
 fn line(name: String, watched: &[Watched], days: Vec<Day>, mut work: Vec<Work>) -> Line {
@@ -75,12 +90,13 @@ fn days(tx: &Tx, site: Option<SiteId>, zone: &TimeZone, settings: &Settings) -> 
     let unmeasured = states::unmeasured(tx, interval.0, interval.1)?;
     let proofs: HashMap<_, Proofs> = states::all_proofs(tx, interval)?;
     let (none, reach) = (Proofs::default(), states::reach(settings.span("check_in.every")));
-    let mut all = by_day(interval, zone, (&[], &[]), &[]);
+    let frame = frame(interval, zone);
+    let mut all = by_day(&frame, (&[], &[]), &[]);
     states::all_between(tx, site, interval, |subject, changes| {
         let seen = without(timeline(&changes, subject.added_at, interval.0, interval.1), &unmeasured);
         let proven = as_proven(&seen, proofs.get(&subject.id).unwrap_or(&none), reach);
         let windows = windows(tx, &subject, &proven, interval)?;
-        for (day, one) in all.iter_mut().zip(by_day(interval, zone, (&proven, &proven), &windows)) {
+        for (day, one) in all.iter_mut().zip(by_day(&frame, (&proven, &proven), &windows)) {
             day.seen = day.seen.and(one.seen);
             day.proven = day.proven.and(one.proven);
         }

@@ -101,6 +101,8 @@ pub struct Status {
     pub lines: Vec<Line>,
     /// When that was so.
     pub at: Time,
+    /// When what is told of its days was.
+    pub days_at: Time,
 }
 
 impl Status {
@@ -128,13 +130,14 @@ fn status(asked: &Asked) -> Result<Arc<Status>, Trouble> {
     let sites = known.text("status.sites").to_owned();
     // Whoever comes meanwhile waits for the one that reads, and then is told the same.
     let mut kept = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some((path, of, status)) = kept.as_ref() {
-        let age = app.clock.now().since(status.at);
-        if path == app.store.path() && *of == sites && age >= Millis::ZERO && age < FRESH {
-            return Ok(status.clone());
-        }
+    let before = kept.as_ref().filter(|(path, of, _)| path == app.store.path() && *of == sites);
+    let before = before.map(|(.., status)| status.clone());
+    if let Some(status) = &before
+        && (Millis::ZERO..FRESH).contains(&app.clock.now().since(status.at))
+    {
+        return Ok(status.clone());
     }
-    let status = Arc::new(app.store.read(|tx| load::status(tx, &known))?);
+    let status = Arc::new(app.store.read(|tx| load::status(tx, &known, before.as_deref()))?);
     *kept = Some((app.store.path().to_owned(), sites, status.clone()));
     Ok(status)
 }

@@ -207,10 +207,26 @@ fn how_devices_stand_together_is_told_in_one_word() {
         days: Vec::new(),
         work: Vec::new(),
     };
-    let of = |all: &[Standing]| Status { lines: all.iter().copied().map(line).collect(), at: NOW }.standing();
+    let of = |all: &[Standing]| {
+        Status { lines: all.iter().copied().map(line).collect(), at: NOW, days_at: NOW }.standing()
+    };
     assert_eq!(of(&[Standing::Down, Standing::Operational]), Standing::Disturbed);
     assert_eq!(of(&[Standing::Down, Standing::Down]), Standing::Down);
     assert_eq!(of(&[Standing::Operational, Standing::Maintenance]), Standing::Maintenance);
+}
+
+#[test]
+fn what_costs_much_is_read_anew_now_and_then_only() {
+    let home = Home::new();
+    home.set("status.page", "all");
+    let first = status(&home.asked).unwrap();
+    let after = |secs: i64| {
+        home.clock.set(NOW + Millis::from_secs(secs));
+        let status = status(&home.asked).unwrap();
+        (status.at.since(NOW).0 / 1_000, status.days_at.since(NOW).0 / 1_000)
+    };
+    assert_eq!((first.at, first.days_at), (NOW, NOW));
+    assert_eq!([19, 21, 299, 320].map(after), [(0, 0), (21, 0), (299, 0), (320, 320)]);
 }
 
 #[test]
