@@ -19,6 +19,10 @@ pub enum Shape {
     When,
     /// Names of devices with commas between them: at most so many.
     Names(usize),
+    /// Names of sites with commas between them: at most so many.
+    Sites(usize),
+    /// One of these words.
+    Word(&'static [&'static str]),
     /// IP addresses with commas between them: at most so many.
     Addresses(usize),
     /// Spans with commas between them: from, to, at most so many.
@@ -165,6 +169,10 @@ pub const ALL: &[Setting] = &[
         meaning: "how soon a P5 trouble is over, in service hours; 0s: no promise" },
     Setting { key: "service.warn_at", default: "80", shape: Shape::Count(1, 99),
         meaning: "a promise is nearly broken when this share of its time is over, in percent" },
+    Setting { key: "status.page", default: "off", shape: Shape::Word(&["off", "all"]),
+        meaning: "whether everybody may see the status page for customers at /status: off, or all" },
+    Setting { key: "status.sites", default: "", shape: Shape::Sites(64),
+        meaning: "the sites that the status page names; empty: it tells of all together, and names none" },
     Setting { key: "ticket.group_wait", default: "30s", shape: Shape::Span(Millis::ZERO, DAY),
         meaning: "how long a device is down before a ticket is opened" },
     Setting { key: "ticket.reopen_within", default: "1d", shape: Shape::Span(Millis::ZERO, YEAR),
@@ -236,7 +244,7 @@ impl Setting {
                 }
                 Ok(count.to_string())
             }
-            Shape::Names(most) => {
+            Shape::Names(most) | Shape::Sites(most) => {
                 let names: Vec<&str> =
                     value.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
                 if names.len() > most {
@@ -282,6 +290,8 @@ impl Setting {
                 }
                 Ok(value.to_owned())
             }
+            Shape::Word(known) if known.contains(&value) => Ok(value.to_owned()),
+            Shape::Word(known) => Err(bad(format!("must be one of: {}", known.join(", ")))),
             Shape::When => {
                 let cadence: Cadence =
                     value.parse().map_err(|e: schedules::BadCadence| bad(e.to_string()))?;
@@ -397,6 +407,10 @@ mod tests {
         );
         assert!(find("check.retires").is_err());
         assert!(find("maintenance.when").unwrap().check("61 3 * * *").is_err());
+        assert_eq!(
+            find("status.page").unwrap().check("on").unwrap_err().to_string(),
+            "status.page = 'on': must be one of: off, all"
+        );
     }
 
     #[test]

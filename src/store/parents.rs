@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::domain::device::cycle;
-use crate::domain::ids::DeviceId;
+use crate::domain::device::{State, cycle};
+use crate::domain::ids::{DeviceId, SiteId};
 use crate::store::devices::Device;
-use crate::store::{Result, Tx, agents, args};
+use crate::store::{Result, Tx, agents, args, word};
 
 /// The most that is offered.
 const MOST: usize = 8;
@@ -90,5 +90,57 @@ fn at(tx: &Tx, address: IpAddr) -> Result<Vec<(DeviceId, String)>> {
         "SELECT id, name FROM device WHERE address = $1 ORDER BY id LIMIT 8",
         args![address.as_str()],
         |row| Ok((DeviceId(row.get(0)?), row.get(1)?)),
+    )
+}
+
+/// A device with what it hangs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hanging {
+    /// The device.
+    pub id: DeviceId,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub state: State,
+    /// Whether a person has it not watched.
+    pub is_paused: bool,
+    /// Its site.
+    pub site: Option<(SiteId, String)>,
+    /// What it hangs on, by name; of a device of another site this is not asked.
+    pub parents: Vec<DeviceId>,
+}
+
+/// The devices of a site and those elsewhere that they hang on, by name.
+///
+/// # Errors
+/// The database's.
+pub fn at_site(tx: &Tx, site: SiteId) -> Result<Vec<Hanging>> {
+    let mut ties: HashMap<DeviceId, Vec<DeviceId>> = HashMap::new();
+    tx.each(
+        "SELECT p.device_id, p.parent_id FROM device_parent p JOIN device d ON d.id = p.device_id
+         JOIN device up ON up.id = p.parent_id WHERE d.site_id = $1 ORDER BY up.name",
+        args![site.0],
+        |row| {
+            ties.entry(DeviceId(row.get(0)?)).or_default().push(DeviceId(row.get(1)?));
+            Ok::<(), crate::store::Error>(())
+        },
+    )?;
+    tx.all(
+        "SELECT d.id, d.name, d.state, d.paused_at, s.id, s.name FROM device d LEFT JOIN site s ON s.id = d.site_id
+         WHERE d.site_id = $1 OR d.id IN (SELECT p.parent_id FROM device_parent p JOIN device c ON c.id = p.device_id
+         WHERE c.site_id = $1) ORDER BY d.name",
+        args![site.0],
+        |row| {
+            let id = DeviceId(row.get(0)?);
+            let site = row.get::<Option<i64>>(4)?.map(SiteId);
+            Ok(Hanging {
+                id,
+                name: row.get(1)?,
+                state: word(row, 2)?,
+                is_paused: row.get::<Option<i64>>(3)?.is_some(),
+                site: site.zip(row.get::<Option<String>>(5)?),
+                parents: ties.remove(&id).unwrap_or_default(),
+            })
+        },
     )
 }

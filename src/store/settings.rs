@@ -45,6 +45,14 @@ pub fn set(tx: &WriteTx, key: &str, value: &str, by: &Actor) -> Result<()> {
             }
         }
     }
+    if matches!(wanted.shape, setting::Shape::Sites(_)) {
+        for name in value.split(',').filter(|name| !name.is_empty()) {
+            let site = crate::store::sites::get(tx, name)?;
+            if site.name != name {
+                return Err(Error::usage(format!("{key}: name the site: '{}', not {name}", site.name)));
+            }
+        }
+    }
     let before = load(tx)?.text(key).to_owned();
     tx.run(
         "INSERT INTO setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -73,8 +81,26 @@ pub fn shown<'v>(wanted: &setting::Setting, value: &'v str) -> &'v str {
 /// # Errors
 /// The database's.
 pub fn device_renamed(tx: &WriteTx, from: &str, to: Option<&str>, by: &Actor) -> Result<()> {
+    renamed(tx, |shape| matches!(shape, setting::Shape::Names(_)), from, to, by)
+}
+
+/// A site is called otherwise now, or is gone: so it is in the settings that name it.
+///
+/// # Errors
+/// The database's.
+pub fn site_renamed(tx: &WriteTx, from: &str, to: Option<&str>, by: &Actor) -> Result<()> {
+    renamed(tx, |shape| matches!(shape, setting::Shape::Sites(_)), from, to, by)
+}
+
+fn renamed(
+    tx: &WriteTx,
+    names_it: impl Fn(setting::Shape) -> bool,
+    from: &str,
+    to: Option<&str>,
+    by: &Actor,
+) -> Result<()> {
     let settings = load(tx)?;
-    for wanted in setting::ALL.iter().filter(|s| matches!(s.shape, setting::Shape::Names(_))) {
+    for wanted in setting::ALL.iter().filter(|s| names_it(s.shape)) {
         if settings.names(wanted.key).any(|name| name == from) {
             let names: Vec<&str> = settings
                 .names(wanted.key)

@@ -14,7 +14,7 @@ use crate::domain::service::Hours;
 use crate::domain::verdict::Contact;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Error, Result, Row, Tx, WriteTx, args, service, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, service, settings, word};
 
 /// The most holidays of one site.
 pub const MAX_HOLIDAYS: usize = 400;
@@ -164,6 +164,9 @@ pub fn edit(tx: &WriteTx, site: &Site, change: &Change, by: &Actor) -> Result<Si
     )?;
     let body = json!({"name": new_name, "was": site.name, "time_zone": time_zone, "note": note});
     events::record(tx, by, Kind::SiteEdited, site.id.into(), &body)?;
+    if new_name != site.name {
+        settings::site_renamed(tx, &site.name, Some(new_name), by)?;
+    }
     if *time_zone != site.time_zone {
         service::look_at_site(tx, site.id)?;
     }
@@ -257,7 +260,7 @@ pub fn remove(tx: &WriteTx, site: &Site, by: &Actor) -> Result<()> {
     }
     events::record(tx, by, Kind::SiteRemoved, site.id.into(), &json!({"name": site.name}))?;
     tx.run("DELETE FROM site WHERE id = $1", args![site.id.0])?;
-    Ok(())
+    settings::site_renamed(tx, &site.name, None, by)
 }
 
 fn site(row: &Row) -> Result<Site> {

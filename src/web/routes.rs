@@ -7,7 +7,9 @@ use axum::routing::MethodFilter;
 use crate::domain::user::{Right, Subject};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
-use crate::web::{Web, api, door, forms, lists, live, now, sign_in, things, ticket};
+use crate::web::{
+    Web, api, door, forms, lists, live, metrics, now, sign_in, status, things, ticket,
+};
 
 /// What a route needs of whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +113,9 @@ const ROUTES: &[Route] = &[
     post("/you/password", OWN, sign_in::you::password),
     post("/you/factor", OWN, sign_in::you::factor),
     post("/you/sessions/{session}/end", OWN, sign_in::you::end_session),
+    get("/metrics", Need::Of(Right::see(Subject::Network)), metrics::metrics),
+    get("/status", Need::Nothing, status::page),
+    get("/status/badge.svg", Need::Nothing, status::badge),
     get("/style.css", Need::Nothing, door::style),
     get("/script.js", Need::Nothing, door::script),
     get("/icon.svg", Need::Nothing, door::icon),
@@ -143,6 +148,8 @@ mod tests {
             "/sign-in",
             "/sign-in/link/{link}",
             "/sign-in/link/{link}",
+            "/status",
+            "/status/badge.svg",
             "/style.css",
             "/script.js",
             "/icon.svg",
