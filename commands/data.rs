@@ -1,7 +1,7 @@
 //! Where the data is, who asks, and how a command comes to the store.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lineman::app::App;
 use lineman::domain::name;
@@ -30,8 +30,7 @@ pub struct Context {
 impl Context {
     /// The store, the clock and the settings.
     pub fn app(&self, mode: Mode) -> Result<App, Failure> {
-        let store = Store::open(&self.data.join(DATABASE), self.clock.clone(), mode)?;
-        Ok(App::new(store, self.clock.clone())?)
+        open(&self.data, self.clock.clone(), mode)
     }
 
     /// Asks the store.
@@ -71,6 +70,12 @@ impl Context {
             _ => Err(Failure::refused("not done: the answer was not yes")),
         }
     }
+}
+
+/// The store of a data folder, the clock and the settings.
+pub fn open(data: &Path, clock: Clock, mode: Mode) -> Result<App, Failure> {
+    let store = Store::open(&data.join(DATABASE), clock.clone(), mode)?;
+    Ok(App::new(store, clock)?)
 }
 
 /// The data folder where none is named: the machine's for root, the user's own for everybody else.

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::data::Context;
+use crate::demo;
 use crate::failure::{Code, Failure};
 use crate::output::{Output, put};
 
@@ -22,7 +23,7 @@ use crate::output::{Output, put};
 /// Nothing on the network is touched that nobody named.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  lineman serve\n  lineman serve --listen 0.0.0.0:8443\n  lineman serve --unit > /etc/systemd/system/lineman.service"
+    after_help = "Example:\n  lineman serve\n  lineman serve --listen 0.0.0.0:8443\n  lineman serve --demo\n  lineman serve --unit > /etc/systemd/system/lineman.service"
 )]
 pub struct ServeOptions {
     /// Where to listen
@@ -43,6 +44,9 @@ pub struct ServeOptions {
     /// The zone of devices' names
     #[arg(long, value_name = "NAME", requires = "dns")]
     zone: Option<Zone>,
+    /// Play a story with a made-up provider on loopback, in a temporary folder: to see what lineman does
+    #[arg(long, conflicts_with_all = ["behind_proxy", "tls_cert", "tls_key", "dns", "zone", "unit"])]
+    pub demo: bool,
     /// Print a systemd unit that runs this, and do nothing else
     #[arg(long)]
     unit: bool,
@@ -51,6 +55,9 @@ pub struct ServeOptions {
 impl ServeOptions {
     /// Does it.
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
+        if self.demo {
+            return demo::run(context, self.listen);
+        }
         if self.unit {
             let binary = std::env::current_exe();
             let binary = binary.map_err(|e| Failure::failed(format!("find this program: {e}")))?;

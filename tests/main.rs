@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod checks;
+mod demo;
 mod dns;
 mod durability;
 mod harness;
