@@ -26,7 +26,7 @@ use crate::data::{self, Context};
 use crate::failure::{Code, Failure};
 use crate::output::{Output, put};
 use agents::Agents;
-use cast::Tokens;
+use cast::{Device, Tokens};
 use chorus::Chorus;
 use listeners::{Listeners, Manner};
 use player::{Player, stamp};
@@ -170,7 +170,7 @@ impl Stage {
                 say(&format!("{}  {}\n", stamp(cue.at), cue.line.text))?;
                 act(cue.line.act, &app, &mut listeners, &mut agents, now).await?;
             }
-            for news in chorus.news()? {
+            for news in chorus.news(clock.now())? {
                 say(&format!("{}      lineman: {news}\n", stamp(player.elapsed(clock.now()))))?;
             }
             let sleep = clock.nap(player.poll_timeout()).min(LOOK_EVERY);
@@ -185,6 +185,11 @@ impl Stage {
     }
 }
 
+/// One device alone, without what hangs on it.
+fn itself(device: &str) -> Vec<&'static Device> {
+    cast::find(device).into_iter().collect()
+}
+
 /// Does what a line of the story says.
 async fn act(
     act: Act,
@@ -197,13 +202,15 @@ async fn act(
     match act {
         Act::Dies(device) => {
             let gone = cast::with_all_behind(device);
-            agents.cut(&gone);
             listeners.switch_off(&gone).await;
+            agents.cut(&gone);
+            agents.switch_off(&itself(device)).await;
         }
         Act::Returns(device) => {
             let back = cast::with_all_behind(device);
             listeners.switch_on(&back).await.map_err(failed)?;
             agents.mend(&back);
+            agents.switch_on(&itself(device))?;
         }
         Act::Noisy(device) => listeners.set_manner(device, Manner::Noisy),
         Act::Quiet(device) => listeners.set_manner(device, Manner::Clean),

@@ -17,7 +17,7 @@ use ::agent::report::{
 };
 use ::agent::run;
 use ::agent::spool::{Identity, Spool};
-use schedules::{Clock, Millis};
+use schedules::{Clock, Millis, Time};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -66,6 +66,8 @@ struct Now {
     is_cut: bool,
     /// How often it was booted.
     boots: u32,
+    /// When it last lost its power.
+    dark_since: Option<Time>,
 }
 
 impl Agents {
@@ -74,7 +76,7 @@ impl Agents {
         let mut agents = Agents { folder, clock, prober: Prober::new(), all: BTreeMap::new() };
         for device in DEVICES.iter().filter(|device| device.has_agent) {
             let Some(token) = tokens.get(device.name) else { continue };
-            let now = Now { address: device.address, is_cut: false, boots: 0 };
+            let now = Now { address: device.address, is_cut: false, boots: 0, dark_since: None };
             let part = Arc::new(Part { device, now: Mutex::new(now) });
             let (path, url, secret) = (agents.spool(device.name), url.to_owned(), token.secret.clone());
             let ask = Join {
@@ -98,7 +100,10 @@ impl Agents {
     /// Takes the power away from some devices: their agents end in the middle of whatever they do.
     pub async fn switch_off(&mut self, devices: &[&'static Device]) {
         for device in devices {
-            if let Some(running) = self.all.get_mut(device.name).and_then(|agent| agent.running.take()) {
+            let Some(agent) = self.all.get_mut(device.name) else { continue };
+            if let Some(running) = agent.running.take() {
+                let now = self.clock.now();
+                agent.part.change(|part| part.dark_since = Some(now));
                 running.task.abort();
                 // Its end is that it was broken off.
                 drop(running.task.await);
@@ -300,6 +305,8 @@ fn rung(step: Step, outcome: Held, reason: &str) -> Rung {
 fn boots_anew(gap: &mut Gap, now: Now) {
     if gap.restarted && !gap.clean && !gap.booted {
         (gap.booted, gap.boots, gap.booted_at) = (true, 1, Some(gap.to - BOOT_TAKES));
+        // Lines that were not on the disk yet are lost; a story knows better.
+        gap.from = now.dark_since.or(gap.from);
     }
     gap.last.iter_mut().for_each(|line| plain(line, now));
 }
@@ -342,13 +349,11 @@ fn interface(address: Ipv4Addr) -> Interface {
 
 #[cfg(test)]
 mod tests {
-    use schedules::Time;
-
     use super::*;
 
     fn part() -> Part {
         let device = cast::find("van-7").unwrap();
-        let now = Now { address: device.address, is_cut: false, boots: 2 };
+        let now = Now { address: device.address, is_cut: false, boots: 2, dark_since: Some(Time(9_000)) };
         Part { device, now: Mutex::new(now) }
     }
 

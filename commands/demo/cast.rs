@@ -22,7 +22,7 @@ use crate::failure::Failure;
 const SETTINGS: &[(&str, &str)] = &[
     ("agent.cut_off_after", "2"),
     ("agent.retry_max", "3s"),
-    ("check.every", "2s"),
+    ("check.every", "3s"),
     ("check.retry", "1s"),
     ("check.timeout", "1s"),
     ("check_in.every", "3s"),
@@ -160,7 +160,7 @@ pub const DEVICES: &[Device] = &[
     device("portal-1", "exchange", (1, 12), "switch-exchange", High, &["server"]).web(),
     device("radius-1", "exchange", (1, 13), "switch-exchange", Critical, &["server"]),
     device("backup-1", "exchange", (1, 14), "switch-exchange", Low, &["server"]),
-    device("router-mill-lane", "mill-lane", (2, 1), "core-1", High, &["router"]),
+    device("router-mill-lane", "mill-lane", (2, 1), "core-1", High, &["router"]).with_agent(),
     device("switch-mill-lane", "mill-lane", (2, 2), "router-mill-lane", Normal, &["switch"]),
     device("ap-mill-lane-1", "mill-lane", (2, 21), "switch-mill-lane", Normal, &["radio"]),
     device("ap-mill-lane-2", "mill-lane", (2, 22), "switch-mill-lane", Normal, &["radio"]),
@@ -173,10 +173,10 @@ pub const DEVICES: &[Device] = &[
     device("camera-harbour", "harbour", (3, 31), "switch-harbour", Low, &["camera"]),
     device("weather-harbour", "harbour", (3, 50), "switch-harbour", Normal, &["weather"]).web(),
     device("van-7", "harbour", (3, 70), "router-harbour", Low, &["vehicle"]).with_agent().or_at(3, 171),
-    device("router-summit", "summit", (4, 1), "core-1", High, &["router"]),
+    device("router-summit", "summit", (4, 1), "core-1", High, &["router"]).with_agent(),
     device("ap-summit-north", "summit", (4, 21), "router-summit", High, &["radio"]),
     device("ap-summit-south", "summit", (4, 22), "router-summit", High, &["radio"]),
-    device("mast-summit", "summit", (4, 40), "router-summit", Normal, &["mast"]).with_agent(),
+    device("mast-summit", "summit", (4, 40), "router-summit", Normal, &["mast"]),
     device("hut-summit", "summit", (4, 41), "router-summit", Normal, &["hut"]).with_agent(),
 ];
 

@@ -1,53 +1,98 @@
 //! Says what lineman makes of the story: of all that it writes into its log, what a person would be told.
 
+use std::collections::BTreeMap;
+
 use lineman::app::App;
 use lineman::domain::device::State;
+use lineman::domain::event::Kind;
 use lineman::domain::ids::EventId;
 use lineman::store::events::{self, Event};
 use lineman::store::filter::Selection;
 use lineman::store::tickets;
+use schedules::{Millis, Time};
 
 use crate::failure::Failure;
 
 /// The most events that are read at a time.
 const MOST: u32 = 500;
 
-/// How far the log has been read.
+/// How long a device is degraded before that is told: on its way down, or up again, many are for a moment.
+const LASTS: Millis = Millis::from_secs(6);
+/// A verdict that is less sure is not told, in percent.
+const SURE: i64 = 50;
+
+/// How far the log has been read, and what may be told later.
 pub struct Chorus {
     app: App,
     seen: EventId,
     version: i64,
+    /// The devices that are degraded, each since when and why.
+    degraded: BTreeMap<String, (Time, String)>,
+    /// What was said last: one fault that many outages have is told once.
+    last: String,
 }
 
 impl Chorus {
     /// One that tells what happens from now on.
     pub fn new(app: App) -> Result<Chorus, Failure> {
         let seen = app.store.read(|tx| events::newest(tx))?;
-        Ok(Chorus { app, seen, version: 0 })
+        Ok(Chorus { app, seen, version: 0, degraded: BTreeMap::new(), last: String::new() })
     }
 
     /// What happened since the last time, a sentence each.
-    pub fn news(&mut self) -> Result<Vec<String>, Failure> {
+    pub fn news(&mut self, now: Time) -> Result<Vec<String>, Failure> {
+        let mut said = Vec::new();
         let version = self.app.store.version();
-        if version == self.version {
-            return Ok(Vec::new());
+        if version != self.version {
+            self.version = version;
+            self.read(&mut said)?;
         }
-        self.version = version;
+        self.degraded.retain(|device, (since, why)| {
+            let lasts = now.since(*since) >= LASTS;
+            if lasts {
+                said.push(format!("{device} is degraded: {why}"));
+            }
+            !lasts
+        });
+        Ok(said)
+    }
+
+    fn read(&mut self, said: &mut Vec<String>) -> Result<(), Failure> {
         let seen = self.seen;
-        let (said, last) = self.app.store.read(|tx| {
-            let events = events::after(tx, seen, &Selection::default(), MOST)?;
-            let mut said = Vec::new();
-            for event in &events {
+        let news = self.app.store.read(|tx| {
+            let mut news = Vec::new();
+            for event in events::after(tx, seen, &Selection::default(), MOST)? {
                 let affected = match event.ticket {
                     Some(ticket) => tickets::of(tx, ticket)?.affected.len(),
                     None => 0,
                 };
-                said.extend(sentence(event, affected));
+                news.push((affected, event));
             }
-            Ok::<_, Failure>((said, events.last().map_or(seen, |event| event.id)))
+            Ok::<_, Failure>(news)
         })?;
-        self.seen = last;
-        Ok(said)
+        for (affected, event) in news {
+            self.seen = event.id;
+            self.note(&event);
+            if let Some(sentence) = sentence(&event, affected).filter(|sentence| *sentence != self.last) {
+                self.last.clone_from(&sentence);
+                said.push(sentence);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps in mind who is degraded.
+    fn note(&mut self, event: &Event) {
+        let Some((_, Some(device))) = &event.device else { return };
+        if event.kind != Kind::DeviceState.as_str() {
+            return;
+        }
+        let text = |key: &str| event.body[key].as_str().unwrap_or_default();
+        if text("to") == State::Degraded.as_str() {
+            self.degraded.insert(device.clone(), (event.at, text("reason").to_owned()));
+        } else {
+            self.degraded.remove(device);
+        }
     }
 }
 
@@ -68,14 +113,9 @@ fn sentence(event: &Event, affected: usize) -> Option<String> {
         "ticket.reopened" => format!("ticket {ticket} reopened: {device} again"),
         "ticket.recovered" => format!("ticket {ticket} stands down: {device} came back"),
         "ticket.resolved" => format!("ticket {ticket} resolved itself"),
-        "device.state" if body("to") == State::Degraded.as_str() => {
-            format!("{device} is degraded: {}", body("reason"))
-        }
         "device.flapping" => format!("{device} is flapping"),
         "device.address" => format!("{device} is at {} now", body("to")),
-        "outage.verdict" if !body("sentence").is_empty() => {
-            format!("the fault, as the evidence has it: {}", body("sentence"))
-        }
+        "outage.verdict" if event.body["confidence"].as_i64() >= Some(SURE) => body("sentence"),
         _ => return None,
     })
 }

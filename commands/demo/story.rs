@@ -62,12 +62,12 @@ pub const STORY: &[Line] = &[
     line(210, Act::Dies("mail-1"), "mail-1 is switched off for its new disk: nobody is alarmed"),
     line(235, Act::Returns("mail-1"), "mail-1 is back, in time"),
     line(245, Act::Dies("ap-harbour"), "the radio link at the harbour comes and goes"),
-    line(255, Act::Returns("ap-harbour"), "the radio link at the harbour is back"),
-    line(265, Act::Dies("ap-harbour"), "the radio link at the harbour is gone again"),
-    line(275, Act::Returns("ap-harbour"), "the radio link at the harbour is back again"),
-    line(285, Act::Dies("ap-harbour"), "the radio link at the harbour is gone for the third time"),
-    line(295, Act::Returns("ap-harbour"), "the radio link at the harbour is back, and stays"),
-    line(315, Act::Moves("van-7"), "van 7 is home: it has its first address again"),
+    line(257, Act::Returns("ap-harbour"), "the radio link at the harbour is back"),
+    line(269, Act::Dies("ap-harbour"), "the radio link at the harbour is gone again"),
+    line(281, Act::Returns("ap-harbour"), "the radio link at the harbour is back again"),
+    line(293, Act::Dies("ap-harbour"), "the radio link at the harbour is gone for the third time"),
+    line(305, Act::Returns("ap-harbour"), "the radio link at the harbour is back, and stays"),
+    line(325, Act::Moves("van-7"), "van 7 is home: it has its first address again"),
 ];
 
 #[cfg(test)]
