@@ -1,7 +1,7 @@
 //! Where the data is, who asks, and how a command comes to the store.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lineman::app::App;
 use lineman::domain::name;
@@ -63,10 +63,7 @@ impl Context<'_> {
     /// The store, the clock and the settings.
     pub fn app(&self, mode: Mode) -> Result<App, Failure> {
         match &self.reach {
-            Reach::Folder => {
-                let store = Store::open(&self.data.join(DATABASE), self.clock.clone(), mode)?;
-                Ok(App::new(store, self.clock.clone())?)
-            }
+            Reach::Folder => open(&self.data, self.clock.clone(), mode),
             Reach::Server(inside) => Ok(inside.app.clone()),
             Reach::Within(_) => Err(Failure::failed("this cannot be asked inside a change")),
         }
@@ -127,6 +124,12 @@ impl Context<'_> {
             _ => Err(Failure::refused("not done: the answer was not yes")),
         }
     }
+}
+
+/// The store of a data folder, the clock and the settings.
+pub fn open(data: &Path, clock: Clock, mode: Mode) -> Result<App, Failure> {
+    let store = Store::open(&data.join(DATABASE), clock.clone(), mode)?;
+    Ok(App::new(store, clock)?)
 }
 
 /// The data folder where none is named: the machine's for root, the user's own for everybody else.

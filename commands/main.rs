@@ -5,6 +5,7 @@ mod agent;
 mod check;
 mod completions;
 mod data;
+mod demo;
 mod device;
 mod diagnose;
 mod dns;
@@ -123,6 +124,7 @@ impl Noun {
     /// What is logged where nobody says: what runs long tells what matters.
     fn usual_log(&self) -> &'static str {
         match self {
+            Noun::Serve(options) if options.demo => "warn",
             Noun::Serve(_) | Noun::Agent(agent::AgentVerb::Run) => "info,tokio_cron_scheduler=warn",
             _ => "warn",
         }
@@ -177,6 +179,11 @@ fn run() -> Result<(), Failure> {
     log::start(log.as_deref(), cli.noun.usual_log(), log_format, output.colour(true))?;
     let clock = clock.or_else(|| variable("LINEMAN_CLOCK"));
     let clock = Clock::from_file(clock.as_deref()).map_err(Failure::usage)?;
+    if data.is_some() && matches!(&cli.noun, Noun::Serve(options) if options.demo) {
+        return Err(Failure::usage(
+            "the argument '--demo' cannot be used with '--data': its folder is a temporary one",
+        ));
+    }
     let data = match data.or_else(|| variable("LINEMAN_DATA")).filter(|path| !path.as_os_str().is_empty()) {
         Some(data) => data,
         None => data::default_folder()?,

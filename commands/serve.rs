@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::data::Context;
+use crate::demo;
 use crate::failure::{Code, Failure};
 use crate::output::{Output, put};
 use crate::user;
@@ -28,7 +29,7 @@ use crate::verbs::Commands;
 /// Nothing on the network is touched that nobody named.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  lineman serve\n  lineman serve --listen 0.0.0.0:8443\n  lineman serve --unit > /etc/systemd/system/lineman.service"
+    after_help = "Example:\n  lineman serve\n  lineman serve --listen 0.0.0.0:8443\n  lineman serve --demo\n  lineman serve --unit > /etc/systemd/system/lineman.service"
 )]
 pub struct ServeOptions {
     /// Where to listen
@@ -49,6 +50,9 @@ pub struct ServeOptions {
     /// The zone of devices' names
     #[arg(long, value_name = "NAME", requires = "dns")]
     zone: Option<Zone>,
+    /// Play a story with a made-up provider on loopback, in a temporary folder: to see what lineman does
+    #[arg(long, conflicts_with_all = ["behind_proxy", "tls_cert", "tls_key", "dns", "zone", "unit"])]
+    pub demo: bool,
     /// Print a systemd unit that runs this, and do nothing else
     #[arg(long)]
     unit: bool,
@@ -57,6 +61,9 @@ pub struct ServeOptions {
 impl ServeOptions {
     /// Does it.
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
+        if self.demo {
+            return demo::run(context, self.listen);
+        }
         if self.unit {
             let binary = std::env::current_exe();
             let binary = binary.map_err(|e| Failure::failed(format!("find this program: {e}")))?;
@@ -126,7 +133,7 @@ impl ServeOptions {
 }
 
 /// How to sign in at the page: as long as nobody ever did, with a link that opens it once.
-fn page(app: &App) -> Result<String, Failure> {
+pub fn page(app: &App) -> Result<String, Failure> {
     let nobody = |tx: &lineman::store::Tx| -> Result<bool, Failure> {
         Ok(users::list(tx)?.iter().all(|account| account.signed_in_at.is_none()))
     };

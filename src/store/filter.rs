@@ -400,7 +400,7 @@ mod tests {
             let error = devices(query).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
-        assert!(Page::new(None, Some("-since"), devices::QUERY).is_ok());
-        assert!(Page::new(None, Some("tag"), devices::QUERY).is_err());
+        assert!(Page::new((None, 0), Some("-since"), devices::QUERY).is_ok());
+        assert!(Page::new((None, 0), Some("tag"), devices::QUERY).is_err());
     }
 }

@@ -6,10 +6,7 @@ use maud::{Markup, html};
 use crate::store::{devices, sites};
 use crate::web::answer::Trouble;
 use crate::web::asked::Asked;
-use crate::web::{graphs, nouns};
-
-/// The spans of graphs that are offered.
-const SPANS: &[(&str, &str)] = &[("6h", "6 hours"), ("1d", "a day"), ("7d", "a week"), ("30d", "30 days"), ("90d", "90 days")];
+use crate::web::graphs;
 
 /// The graphs of a device.
 ///
@@ -20,21 +17,13 @@ pub fn graphs(asked: &Asked, name: &str) -> Result<Markup, Trouble> {
     let word = asked.asks("span");
     let drawn = asked.web.app.store.read(|tx| -> crate::store::Result<_> {
         let device = devices::get(tx, name)?;
-        let site = device.site.as_ref().map(|(id, _)| sites::of(tx, *id)).transpose()?;
+        let site = device.site.as_ref().map(|(_, name)| sites::get(tx, name)).transpose()?;
         let zone = site.and_then(|site| TimeZone::get(&site.time_zone).ok()).unwrap_or(TimeZone::UTC);
         graphs::device(tx, &device, graphs::span(word), now, &zone)
     })?;
-    let at = nouns::link("devices", name);
     Ok(html! {
         section aria-labelledby="h-graphs" {
             h2 #h-graphs { "How it was" }
-            p.quiet {
-                "Show: "
-                @for (at_most, (span, told)) in SPANS.iter().enumerate() {
-                    @if at_most > 0 { " · " }
-                    a href={(at) "?span=" (span) "#h-graphs"} aria-current=[(word == Some(*span)).then_some("true")] { (told) }
-                }
-            }
             (drawn)
         }
     })

@@ -269,6 +269,9 @@ fn refusal(asked: &Asked, trouble: &Trouble, is_api: bool) -> Answer {
     }
     let mut answer = if is_api {
         problem(trouble.status(), &trouble.sentence())
+    } else if matches!(trouble, Trouble::SignIn) && asked.path == "/metrics" {
+        return problem(StatusCode::UNAUTHORIZED, "send 'Authorization: Bearer' with a token: lineman token add")
+            .with(WWW_AUTHENTICATE, "Bearer");
     } else if matches!(trouble, Trouble::SignIn) && asked.method == Method::GET {
         let to: String = form_urlencoded::byte_serialize(asked.path.as_bytes()).collect();
         return Answer::see(&format!("/sign-in?to={to}"));
