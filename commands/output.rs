@@ -128,7 +128,15 @@ impl Printer {
     /// One that prints nothing: what is answered goes elsewhere.
     pub fn silent(clock: Clock) -> Printer {
         let form = Form::Format(Format::Json);
-        Printer { form, asked: true, fields: Fields::default(), jq: None, colour: false, terminal: false, clock }
+        Printer {
+            form,
+            asked: true,
+            fields: Fields::default(),
+            jq: None,
+            colour: false,
+            terminal: false,
+            clock,
+        }
     }
 
     /// What the options ask for.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use ::agent::facts::Facts;
 use clap::Args;
+use lineman::app::App;
 use lineman::domain::dns::Zone;
+use lineman::domain::user::Role;
 use lineman::server::tls::Files;
 use lineman::server::{self, Options};
-use lineman::app::App;
-use lineman::domain::user::Role;
 use lineman::store::events::Actor;
 use lineman::store::{Mode, devices, users};
 use tokio::signal::unix::{SignalKind, signal};

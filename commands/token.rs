@@ -18,7 +18,9 @@ use crate::user::role;
 #[derive(Subcommand)]
 pub enum TokenVerb {
     /// Make a token for a user's program: the last word that is printed, and never again
-    #[command(after_help = "Example:\n  lineman token add backup --user ana --role viewer --until 2027-01-01")]
+    #[command(
+        after_help = "Example:\n  lineman token add backup --user ana --role viewer --until 2027-01-01"
+    )]
     Add {
         /// What it is called
         name: String,
@@ -53,7 +55,8 @@ impl TokenVerb {
                 let until = until.map_err(|e| Failure::usage(format!("--until: {e}")))?;
                 context.change(move |tx, by| {
                     let user = users::get(tx, &user)?.user;
-                    let secret = secret::token().map_err(|e| Failure::failed(format!("make a token: {e}")))?;
+                    let secret =
+                        secret::token().map_err(|e| Failure::failed(format!("make a token: {e}")))?;
                     let hash = secret::hash(&secret);
                     let token = sessions::add_token(tx, &user, (&name, role), &hash, until, by)?;
                     let more = format!("\nit is shown once: Authorization: Bearer\n{secret}\n");

@@ -47,7 +47,11 @@ fn story(window: Window, name: &str) {
     browser.fill("#f-site", "nowhere");
     browser.click("button.main");
     browser.wait_text("nowhere");
-    assert_eq!(browser.script("return document.querySelector('#f-name').value", vec![]), "nas", "nothing typed is lost");
+    assert_eq!(
+        browser.script("return document.querySelector('#f-name').value", vec![]),
+        "nas",
+        "nothing typed is lost"
+    );
     browser.fill("#f-site", "north");
     browser.click("button.main");
     browser.wait_text("127.0.0.4");
@@ -86,8 +90,16 @@ fn story(window: Window, name: &str) {
     browser.click_text("Comment");
     browser.wait_text("The fuse is out <script>alert(1)</script>");
     browser.shot(&format!("{name}-ticket"));
-    browser.click_text("Acknowledge");
-    browser.wait("button.main, [title]");
+    browser.click_text("Assign");
+    browser.fill("#f-who", "ben");
+    browser.click("button.main");
+    browser.wait_text("ben has it");
+    browser.click_text("Resolve");
+    browser.click("button.main");
+    browser.wait_text("still down");
+    browser.fill("#f-reason", "another fuse");
+    browser.click("button.main");
+    browser.wait_text("resolved");
     browser.go(&format!("{}/devices", server.url()));
     browser.fill("#q", "state:down");
     browser.click_text("Filter");

@@ -91,7 +91,9 @@ fn line(verb: &Verb, call: &Call, files: &Path) -> Result<Vec<OsString>, Refused
         }
         // At the command line these read files and standard input of whoever types them.
         let reads = call.noun == "setting" || param.holds == "TEXT" || param.name == "text";
-        if reads && values.iter().any(|value| value == "-" || (call.noun == "setting" && value.starts_with('@'))) {
+        if reads
+            && values.iter().any(|value| value == "-" || (call.noun == "setting" && value.starts_with('@')))
+        {
             return bad(name, format!("'{name}' is said outright here: no file is read"));
         }
     }
@@ -211,7 +213,10 @@ fn around(verb: &Verb, call: &Call) -> Result<Option<Box<dyn Around>>, Refused> 
     }
     let once = match &call.once {
         Some(word) if word.is_empty() || word.len() > MAX_ONCE || word.chars().any(char::is_control) => {
-            return Err(Refused::new(Why::Usage, format!("an idempotency key has 1 to {MAX_ONCE} characters")));
+            return Err(Refused::new(
+                Why::Usage,
+                format!("an idempotency key has 1 to {MAX_ONCE} characters"),
+            ));
         }
         Some(word) => {
             let what = format!("{} {} {:?}", call.noun, call.verb, call.values);
@@ -219,7 +224,8 @@ fn around(verb: &Verb, call: &Call) -> Result<Option<Box<dyn Around>>, Refused> 
         }
         None => None,
     };
-    let subject = verb.params.iter().find(|param| param.positional).and_then(|param| call.values.get(&param.name));
+    let subject =
+        verb.params.iter().find(|param| param.positional).and_then(|param| call.values.get(&param.name));
     let subject = subject.and_then(|values| values.first()).cloned();
     Ok(Some(Box::new(Guard { noun: verb.noun, subject, if_match: call.if_match.clone(), once })))
 }

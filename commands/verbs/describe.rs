@@ -86,7 +86,10 @@ fn param(arg: &Arg) -> Param {
     Param {
         name: name_of(arg),
         about: text(arg.get_help()),
-        holds: arg.get_value_names().and_then(|names| names.first()).map_or(String::new(), ToString::to_string),
+        holds: arg
+            .get_value_names()
+            .and_then(|names| names.first())
+            .map_or(String::new(), ToString::to_string),
         positional: arg.is_positional(),
         many: matches!(arg.get_action(), ArgAction::Append),
         required: arg.is_required_set(),

@@ -159,7 +159,10 @@ mod tests {
         let described = describe::all();
         for (noun, verb, _) in CALLABLE {
             let begins = |one: &Verb| one.verb == *verb || one.verb.starts_with(&format!("{verb} "));
-            assert!(described.iter().any(|one| one.noun == *noun && begins(one)), "{noun} {verb} is no command");
+            assert!(
+                described.iter().any(|one| one.noun == *noun && begins(one)),
+                "{noun} {verb} is no command"
+            );
         }
     }
 }

@@ -16,7 +16,6 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::secret;
-use crate::web::body::{Peer, read_body};
 use crate::server::ingest::{self, Credential, Refused};
 use crate::server::ping::{self, Signal};
 use crate::server::returning::Returning;
@@ -24,6 +23,7 @@ use crate::server::tick::Pulse;
 use crate::store::agents::NoEntry;
 use crate::store::events::Actor;
 use crate::store::{self, agents, devices};
+use crate::web::body::{Peer, read_body};
 
 /// A loop that has not gone round for this long is stuck.
 const STUCK_AFTER: Millis = Millis::from_secs(30);

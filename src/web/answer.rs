@@ -143,7 +143,10 @@ impl Trouble {
     pub fn sentence(&self) -> String {
         match self {
             Trouble::SignIn => "sign in first".to_owned(),
-            Trouble::NotAllowed(text) | Trouble::NotFound(text) | Trouble::Bad(text) | Trouble::Body(text) => text.clone(),
+            Trouble::NotAllowed(text)
+            | Trouble::NotFound(text)
+            | Trouble::Bad(text)
+            | Trouble::Body(text) => text.clone(),
             Trouble::Method(allowed) => format!("this path takes {allowed}"),
             Trouble::Later(wait) => format!("too many tries: wait {wait}"),
             // What failed inside is for the log.

@@ -17,11 +17,11 @@ use tokio::sync::Semaphore;
 use crate::domain::event::Kind;
 use crate::domain::user::{Act, User};
 use crate::secret;
-use crate::web::body::{Peer, read_body};
 use crate::store::events::Actor;
 use crate::store::{sessions, users};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::{Asked, Who};
+use crate::web::body::{Peer, read_body};
 use crate::web::routes::{Need, Route};
 use crate::web::{Web, layout};
 
@@ -270,8 +270,11 @@ fn refusal(asked: &Asked, trouble: &Trouble, is_api: bool) -> Answer {
     let mut answer = if is_api {
         problem(trouble.status(), &trouble.sentence())
     } else if matches!(trouble, Trouble::SignIn) && asked.path == "/metrics" {
-        return problem(StatusCode::UNAUTHORIZED, "send 'Authorization: Bearer' with a token: lineman token add")
-            .with(WWW_AUTHENTICATE, "Bearer");
+        return problem(
+            StatusCode::UNAUTHORIZED,
+            "send 'Authorization: Bearer' with a token: lineman token add",
+        )
+        .with(WWW_AUTHENTICATE, "Bearer");
     } else if matches!(trouble, Trouble::SignIn) && asked.method == Method::GET {
         let to: String = form_urlencoded::byte_serialize(asked.path.as_bytes()).collect();
         return Answer::see(&format!("/sign-in?to={to}"));

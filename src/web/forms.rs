@@ -108,7 +108,8 @@ fn as_it_is(asked: &Asked, form: &Form<'_>) -> Result<Filled, Trouble> {
     let (Some(about), user) = (&form.about, asked.user()?.clone()) else { return Ok(Filled::new()) };
     let show = find(asked, form.noun, "show")?;
     let first = show.params.iter().find(|param| param.positional).map_or("name", |param| param.name.as_str());
-    let table = asked.web.verbs.run(Call::new(user, form.noun.noun, "show").with(first, about.clone()))?.table;
+    let table =
+        asked.web.verbs.run(Call::new(user, form.noun.noun, "show").with(first, about.clone()))?.table;
     let row = table.rows.first();
     let value = |key: &str| {
         let at = table.columns.iter().position(|column| column.key == key)?;
@@ -116,13 +117,20 @@ fn as_it_is(asked: &Asked, form: &Form<'_>) -> Result<Filled, Trouble> {
     };
     let of = |param: &Param| {
         let name = param.name.as_str();
-        let text = value(name).or_else(|| value(&format!("{name}s"))).or_else(|| (name == "tz").then(|| value("time_zone"))?);
+        let text = value(name)
+            .or_else(|| value(&format!("{name}s")))
+            .or_else(|| (name == "tz").then(|| value("time_zone"))?);
         Some((name.to_owned(), text.filter(|text| !text.is_empty())?))
     };
     Ok(form.verb.params.iter().filter(|param| !param.positional).filter_map(of).collect())
 }
 
-fn shown(asked: &Asked, form: &Form<'_>, filled: &Filled, wrong: Option<&Refused>) -> Result<Answer, Trouble> {
+fn shown(
+    asked: &Asked,
+    form: &Form<'_>,
+    filled: &Filled,
+    wrong: Option<&Refused>,
+) -> Result<Answer, Trouble> {
     if !asked.who.may(form.verb.right) {
         return Err(Trouble::NotAllowed("you may not do that: ask an administrator".to_owned()));
     }
@@ -140,7 +148,9 @@ fn shown(asked: &Asked, form: &Form<'_>, filled: &Filled, wrong: Option<&Refused
     };
     let first = verb.params.iter().find(|param| param.positional).map(|param| param.name.as_str());
     let dangerous = ["remove", "close", "disable", "revoke"].contains(&verb.verb.as_str());
-    let top = wrong.filter(|wrong| wrong.param.as_ref().is_none_or(|name| verb.params.iter().all(|param| param.name != *name)));
+    let top = wrong.filter(|wrong| {
+        wrong.param.as_ref().is_none_or(|name| verb.params.iter().all(|param| param.name != *name))
+    });
     let offers = Offers::of(asked, verb);
     let body = html! {
         h1 { (heading) }
@@ -178,12 +188,15 @@ impl Offers {
     fn of(asked: &Asked, verb: &Verb) -> Offers {
         let mut all = Vec::new();
         for (holds, path) in [("DEVICE", "devices"), ("SITE", "sites"), ("USER", "users")] {
-            let wants = |param: &Param| param.holds == holds || (param.positional && param.name.to_uppercase() == holds);
+            let wants = |param: &Param| {
+                param.holds == holds || (param.positional && param.name.to_uppercase() == holds)
+            };
             if !verb.params.iter().any(wants) {
                 continue;
             }
             let Some(noun) = nouns::NOUNS.iter().find(|noun| noun.path == path) else { continue };
-            let table = lists::rows(asked, noun, &lists::Wanted { page: 1, ..lists::Wanted::default() }, OFFERED);
+            let table =
+                lists::rows(asked, noun, &lists::Wanted { page: 1, ..lists::Wanted::default() }, OFFERED);
             all.push((holds, table.map(|table| names(&table)).unwrap_or_default()));
         }
         Offers(all)
@@ -318,7 +331,10 @@ fn next(form: &Form<'_>, table: &Table) -> String {
         return format!("/{}", noun.path);
     }
     let at = table.columns.iter().position(|column| column.key == noun.key);
-    let key = at.and_then(|at| table.rows.first()?.get(at)).filter(|value| !matches!(value, Value::Null)).map(plain);
+    let key = at
+        .and_then(|at| table.rows.first()?.get(at))
+        .filter(|value| !matches!(value, Value::Null))
+        .map(plain);
     match key.or_else(|| form.about.clone()) {
         Some(key) => nouns::link(noun.path, &key),
         None => format!("/{}", noun.path),

@@ -72,7 +72,8 @@ pub fn page(asked: &Asked, title: &str, body: &Markup) -> Markup {
 
 /// The pages that whoever asks may see.
 fn pages(asked: &Asked) -> Markup {
-    let here = |path: &str| asked.path == path || (path != "/" && asked.path.starts_with(&format!("{path}/")));
+    let here =
+        |path: &str| asked.path == path || (path != "/" && asked.path.starts_with(&format!("{path}/")));
     html! {
         ul {
             @for (path, name, right) in NAVIGATION {

@@ -121,13 +121,17 @@ pub fn show(asked: &Asked) -> Result<Answer, Trouble> {
 #[must_use]
 pub fn can(asked: &Asked, noun: &Noun, verb: &str) -> bool {
     asked.web.verbs.all().iter().any(|one| {
-        one.noun == noun.noun && (one.verb == verb || one.verb.starts_with(&format!("{verb} "))) && asked.who.may(one.right)
+        one.noun == noun.noun
+            && (one.verb == verb || one.verb.starts_with(&format!("{verb} ")))
+            && asked.who.may(one.right)
     })
 }
 
 fn toolbar(asked: &Asked, noun: &Noun, wanted: &Wanted, wrong: Option<&str>) -> Markup {
     let filters = asked.web.verbs.all().iter().any(|verb| {
-        verb.noun == noun.noun && verb.verb == noun.list && verb.params.iter().any(|param| param.name == "query")
+        verb.noun == noun.noun
+            && verb.verb == noun.list
+            && verb.params.iter().any(|param| param.name == "query")
     });
     html! {
         div.row {
@@ -173,7 +177,10 @@ fn toolbar(asked: &Asked, noun: &Noun, wanted: &Wanted, wrong: Option<&str>) -> 
 fn grid(asked: &Asked, noun: &Noun, table: &Table, wanted: &Wanted) -> Markup {
     let now = asked.web.app.clock.now();
     let shown: Vec<usize> = (0..table.columns.len()).filter(|&at| table.columns[at].shown).collect();
-    let key = table.columns.iter().position(|column| column.key == noun.key || (noun.key.is_empty() && column.key == "id"));
+    let key = table
+        .columns
+        .iter()
+        .position(|column| column.key == noun.key || (noun.key.is_empty() && column.key == "id"));
     let boxes = noun.bulk.iter().any(|verb| can(asked, noun, verb));
     html! {
         div.scroll tabindex="0" role="region" aria-label=(noun.title) {
@@ -201,9 +208,15 @@ fn heading(noun: &Noun, column: &exports::Column, wanted: &Wanted) -> Markup {
     let title = title(column.title);
     // Columns of time are ordered by the query's word for them.
     let by = column.key.trim_end_matches("_at").to_owned();
-    let sortable = !matches!(column.kind, Kind::List | Kind::Object) && ["devices", "tickets", "outages", "sites", "checks"].contains(&noun.path)
-        && ["name", "state", "since", "site", "address", "id", "priority", "opened", "assignee", "device", "started", "ended", "status", "kind"].contains(&by.as_str());
-    let order = (wanted.sort.trim_start_matches('-') == by).then(|| if wanted.sort.starts_with('-') { "descending" } else { "ascending" });
+    let sortable = !matches!(column.kind, Kind::List | Kind::Object)
+        && ["devices", "tickets", "outages", "sites", "checks"].contains(&noun.path)
+        && [
+            "name", "state", "since", "site", "address", "id", "priority", "opened", "assignee", "device",
+            "started", "ended", "status", "kind",
+        ]
+        .contains(&by.as_str());
+    let order = (wanted.sort.trim_start_matches('-') == by)
+        .then(|| if wanted.sort.starts_with('-') { "descending" } else { "ascending" });
     let next = if order == Some("ascending") { format!("-{by}") } else { by };
     html! {
         th scope="col" class=[class] aria-sort=[order] {
@@ -217,7 +230,8 @@ fn heading(noun: &Noun, column: &exports::Column, wanted: &Wanted) -> Markup {
 pub fn title(heading: &str) -> String {
     let lower = heading.to_lowercase();
     let mut chars = lower.chars();
-    let text: String = chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
+    let text: String =
+        chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default();
     text.replace("Dns", "DNS").replace("rtt", "RTT").replace("Rtt", "RTT")
 }
 
@@ -232,7 +246,9 @@ fn cell(noun: &Noun, table: &Table, row: &[Value], at: usize, word: &str, now: T
         (false, true) => Some("empty"),
         (false, false) => None,
     };
-    let own = column.key == noun.key || (column.key == "title" && noun.noun == "ticket") || (column.key == "id" && noun.key == "id");
+    let own = column.key == noun.key
+        || (column.key == "title" && noun.noun == "ticket")
+        || (column.key == "id" && noun.key == "id");
     html! {
         td class=[class] data-label=(title(column.title)) {
             @if own && !noun.key.is_empty() && !word.is_empty() {
@@ -271,7 +287,9 @@ pub fn plain(value: &Value) -> String {
         Value::Bool(yes) => yes.to_string(),
         Value::List(all) => all.iter().map(plain).collect::<Vec<_>>().join(", "),
         Value::Json(json) => json.as_str().map_or_else(|| json.to_string(), ToOwned::to_owned),
-        Value::Null | Value::Time(_) | Value::Span(_) | Value::Money { .. } | Value::Object(_) => String::new(),
+        Value::Null | Value::Time(_) | Value::Span(_) | Value::Money { .. } | Value::Object(_) => {
+            String::new()
+        }
     }
 }
 
@@ -308,13 +326,16 @@ pub fn several(asked: &Asked) -> Result<Answer, Trouble> {
     let noun = noun.ok_or_else(|| Trouble::NotFound("there is no such list".into()))?;
     let verb = asked.said("verb").filter(|verb| noun.bulk.contains(verb));
     let verb = verb.ok_or_else(|| Trouble::Bad("choose what to do".into()))?;
-    let which: Vec<&str> = asked.form.iter().filter(|(key, _)| key == "which").map(|(_, word)| word.as_str()).collect();
+    let which: Vec<&str> =
+        asked.form.iter().filter(|(key, _)| key == "which").map(|(_, word)| word.as_str()).collect();
     if which.is_empty() {
         return Err(Trouble::Bad(format!("choose at least one {}", noun.one)));
     }
     let user = asked.user()?;
     let described = asked.web.verbs.all().iter().find(|one| one.noun == noun.noun && one.verb == verb);
-    let first = described.and_then(|verb| verb.params.iter().find(|param| param.positional)).map(|param| param.name.clone());
+    let first = described
+        .and_then(|verb| verb.params.iter().find(|param| param.positional))
+        .map(|param| param.name.clone());
     let first = first.ok_or_else(|| Trouble::Bad(format!("'{verb}' is not for several")))?;
     let mut failed = Vec::new();
     for word in &which {
@@ -349,7 +370,8 @@ pub fn download(asked: &Asked) -> Result<Answer, Trouble> {
     let format = format.map_err(|e| Trouble::Bad(e.to_string()))?;
     let table = rows(asked, noun, &Wanted { page: 1, ..Wanted::of(asked) }, MOST)?;
     let mut bytes = Vec::new();
-    exports::write(&table, format, &mut bytes).map_err(|e| Trouble::Failed(format!("write {format}: {e}")))?;
+    exports::write(&table, format, &mut bytes)
+        .map_err(|e| Trouble::Failed(format!("write {format}: {e}")))?;
     Ok(Answer::file(format.media_type(), &format!("{}.{format}", noun.path), bytes))
 }
 

@@ -183,6 +183,7 @@ async fn closed(closing: &mut watch::Receiver<bool>) {
 async fn is_still_in(web: &Web, cookie: Option<[u8; 32]>) -> bool {
     let Some(hash) = cookie else { return true };
     let store = web.app.store.clone();
-    let found = tokio::task::spawn_blocking(move || store.read(|tx| crate::store::sessions::by_cookie(tx, &hash)));
+    let found =
+        tokio::task::spawn_blocking(move || store.read(|tx| crate::store::sessions::by_cookie(tx, &hash)));
     matches!(found.await, Ok(Ok(Some(_))))
 }

@@ -40,7 +40,11 @@ pub const NOUNS: &[Noun] = &[
         key: "name",
         sort: "",
         bulk: &["pause", "resume"],
-        examples: &[("out", "state:down,unreachable"), ("degraded", "state:degraded"), ("paused", "paused:yes")],
+        examples: &[
+            ("out", "state:down,unreachable"),
+            ("degraded", "state:degraded"),
+            ("paused", "paused:yes"),
+        ],
         empty: "There is no such device. Add one, and a check of it.",
     },
     Noun {

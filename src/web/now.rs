@@ -80,7 +80,12 @@ fn sites(asked: &Asked) -> Result<Markup, Trouble> {
         let at = table.columns.iter().position(|column| column.key == key);
         at.and_then(|at| row.get(at)).map(plain).unwrap_or_default()
     };
-    let alone = rows(asked, nouns::named("device").unwrap_or(noun), &Wanted { query: "state:down,unreachable".into(), page: 1, ..Wanted::default() }, 1)?;
+    let alone = rows(
+        asked,
+        nouns::named("device").unwrap_or(noun),
+        &Wanted { query: "state:down,unreachable".into(), page: 1, ..Wanted::default() },
+        1,
+    )?;
     Ok(html! {
         ul.tiles {
             @for row in table.rows.iter().take(SITES) {
@@ -103,7 +108,9 @@ fn events(asked: &Asked) -> Result<Markup, Trouble> {
     let wanted = Wanted { query: "-kind:job.ran".to_owned(), page: 1, ..Wanted::default() };
     let table = rows(asked, noun, &wanted, EVENTS)?;
     let now = asked.web.app.clock.now();
-    let of = |row: &[exports::Value], key: &str| table.columns.iter().position(|column| column.key == key).and_then(|at| row.get(at).cloned());
+    let of = |row: &[exports::Value], key: &str| {
+        table.columns.iter().position(|column| column.key == key).and_then(|at| row.get(at).cloned())
+    };
     let word = |row: &[exports::Value], key: &str| of(row, key).as_ref().map(plain).unwrap_or_default();
     Ok(html! {
         ul.stream {

@@ -7,9 +7,7 @@ use axum::routing::MethodFilter;
 use crate::domain::user::{Right, Subject};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
-use crate::web::{
-    Web, api, door, forms, lists, live, metrics, now, sign_in, status, things, ticket,
-};
+use crate::web::{Web, api, door, forms, lists, live, metrics, now, sign_in, status, things, ticket};
 
 /// What a route needs of whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

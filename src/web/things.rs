@@ -45,14 +45,17 @@ fn one(asked: &Asked, noun: &Noun, key: &str) -> Result<Table, Trouble> {
     let missing = || Trouble::NotFound(format!("there is no {} '{key}'", noun.one));
     let user = asked.user()?.clone();
     if let Some(show) = show {
-        let first = show.params.iter().find(|param| param.positional).map_or("name", |param| param.name.as_str());
+        let first =
+            show.params.iter().find(|param| param.positional).map_or("name", |param| param.name.as_str());
         let answer = verbs.run(Call::new(user, noun.noun, "show").with(first, key))?;
         return if answer.table.rows.is_empty() { Err(missing()) } else { Ok(answer.table) };
     }
     let mut table = rows(asked, noun, &Wanted { page: 1, ..Wanted::default() }, 100_000)?;
     let at = table.columns.iter().position(|column| column.key == noun.key).unwrap_or(0);
     let wanted = key.to_lowercase();
-    table.rows.retain(|row| row.get(at).map(super::lists::plain).is_some_and(|word| word.to_lowercase() == wanted));
+    table
+        .rows
+        .retain(|row| row.get(at).map(super::lists::plain).is_some_and(|word| word.to_lowercase() == wanted));
     if table.rows.is_empty() { Err(missing()) } else { Ok(table) }
 }
 
@@ -82,7 +85,8 @@ fn top(asked: &Asked, noun: &Noun, table: &Table) -> Result<Markup, Trouble> {
 fn facts(asked: &Asked, table: &Table) -> Markup {
     let now = asked.web.app.clock.now();
     let row = table.rows.first().map_or(&[][..], Vec::as_slice);
-    let told_apart = |key: &str| matches!(key, "dossier" | "verdicts" | "comments" | "verdict" | "contact" | "title");
+    let told_apart =
+        |key: &str| matches!(key, "dossier" | "verdicts" | "comments" | "verdict" | "contact" | "title");
     let none = |value: &Value| match value {
         Value::Null => true,
         Value::Text(text) => text.is_empty(),
@@ -143,7 +147,8 @@ fn is_about_one(verb: &Verb) -> bool {
 /// Whether nothing needs to be said to it but which thing.
 fn is_plain(verb: &Verb) -> bool {
     let dangerous = matches!(verb.verb.as_str(), "remove" | "close" | "revoke" | "disable");
-    !dangerous && verb.params.iter().filter(|param| !param.positional).all(|param| param.kind == ParamKind::Switch)
+    !dangerous
+        && verb.params.iter().filter(|param| !param.positional).all(|param| param.kind == ParamKind::Switch)
         && verb.params.iter().filter(|param| param.positional).count() == 1
 }
 
@@ -163,7 +168,9 @@ fn makes_sense(verb: &Verb, table: &Table) -> bool {
         ("ticket", "resume") => state == "waiting",
         ("ticket", "wait") => state == "open",
         ("ticket", "reopen") => state == "closed" || state == "resolved",
-        ("ticket", "close" | "resolve" | "merge" | "pin" | "assign") => state != "closed" && state != "resolved",
+        ("ticket", "close" | "resolve" | "merge" | "pin" | "assign") => {
+            state != "closed" && state != "resolved"
+        }
         ("user", "enable") => state == "disabled",
         ("user", "disable" | "link" | "sign-out") => state != "disabled",
         _ => true,
@@ -217,7 +224,8 @@ pub fn some(asked: &Asked, path: &str, query: &str) -> Result<Markup, Trouble> {
     let more = table.rows.len() > BESIDE;
     table.rows.truncate(BESIDE);
     let id = format!("h-{path}");
-    let heading = if path == "devices" && query.starts_with("parent:") { "What hangs on it" } else { noun.title };
+    let heading =
+        if path == "devices" && query.starts_with("parent:") { "What hangs on it" } else { noun.title };
     Ok(html! {
         @if !table.rows.is_empty() {
             section aria-labelledby=(id) data-live=(path) {

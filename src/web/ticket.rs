@@ -34,7 +34,9 @@ pub fn top(asked: &Asked, table: &Table) -> Result<Markup, Trouble> {
 #[must_use]
 pub fn fault(verdict: &Value) -> Markup {
     let Value::Object(all) = verdict else { return html! {} };
-    let of = |key: &str| all.iter().find(|(name, _)| *name == key).map(|(_, value)| plain(value)).unwrap_or_default();
+    let of = |key: &str| {
+        all.iter().find(|(name, _)| *name == key).map(|(_, value)| plain(value)).unwrap_or_default()
+    };
     let evidence = all.iter().find_map(|(name, value)| match (*name, value) {
         ("evidence", Value::List(list)) => Some(list.as_slice()),
         _ => None,
@@ -124,7 +126,9 @@ pub fn board(asked: &Asked) -> Result<Answer, Trouble> {
     let noun = nouns::named("ticket").ok_or_else(|| Trouble::NotFound("there are no tickets".into()))?;
     let now = asked.web.app.clock.now();
     let mut columns = Vec::new();
-    for (state, heading) in [("open", "Open"), ("waiting", "Waiting"), ("recovered", "Recovered"), ("resolved", "Resolved")] {
+    for (state, heading) in
+        [("open", "Open"), ("waiting", "Waiting"), ("recovered", "Recovered"), ("resolved", "Resolved")]
+    {
         let wanted = Wanted { query: format!("state:{state}"), page: 1, ..Wanted::default() };
         columns.push((heading, rows(asked, noun, &wanted, 100)?));
     }

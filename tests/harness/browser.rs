@@ -54,7 +54,9 @@ impl Browser {
         let port = lines
             .by_ref()
             .map_while(Result::ok)
-            .find_map(|line| line.split("successfully on port ").nth(1).map(|rest| rest.trim_end_matches('.').to_owned()))
+            .find_map(|line| {
+                line.split("successfully on port ").nth(1).map(|rest| rest.trim_end_matches('.').to_owned())
+            })
             .expect("chromedriver says its port");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -87,9 +89,11 @@ impl Browser {
         capabilities.insert("goog:chromeOptions".into(), options);
         let at = format!("http://127.0.0.1:{port}");
         let client = runtime
-            .block_on(ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
-                .capabilities(capabilities)
-                .connect(&at))
+            .block_on(
+                ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+                    .capabilities(capabilities)
+                    .connect(&at),
+            )
             .expect("a session with Chromium");
         Browser { client, driver, runtime, _home: home }
     }
@@ -172,7 +176,10 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         let client = self.client.clone();
-        drop(self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(5), client.close()).await }));
+        drop(
+            self.runtime
+                .block_on(async { tokio::time::timeout(Duration::from_secs(5), client.close()).await }),
+        );
         drop(self.driver.kill());
         drop(self.driver.wait());
     }

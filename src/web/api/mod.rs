@@ -39,7 +39,8 @@ fn answer(asked: &Asked) -> Result<Answer, Trouble> {
     if let (Some(thing), Some(subject)) = (&thing, verb.subject()) {
         call = call.with(subject, thing.clone());
     }
-    let said = if asked.method == "GET" || asked.method == "DELETE" { from_query(asked) } else { from_body(asked)? };
+    let said =
+        if asked.method == "GET" || asked.method == "DELETE" { from_query(asked) } else { from_body(asked)? };
     let mut after = None;
     for (name, values) in said {
         if thing.is_some() && verb.subject() == Some(name.as_str()) {
@@ -65,9 +66,14 @@ fn answer(asked: &Asked) -> Result<Answer, Trouble> {
 fn paged(verb: &Verb, call: &mut Call, after: Option<String>) -> Result<Option<usize>, Trouble> {
     let takes = |name: &str| verb.params.iter().any(|param| param.name == name);
     if !verb.only_asks() || !takes("limit") {
-        return if after.is_some() { Err(wrong("after", "this list has no pages".to_owned())) } else { Ok(None) };
+        return if after.is_some() {
+            Err(wrong("after", "this list has no pages".to_owned()))
+        } else {
+            Ok(None)
+        };
     }
-    let limit = call.values.get("limit").and_then(|values| values.first()).map_or(Ok(USUAL), |text| text.parse());
+    let limit =
+        call.values.get("limit").and_then(|values| values.first()).map_or(Ok(USUAL), |text| text.parse());
     let limit = limit.map_err(|_| wrong("limit", "'limit' is a whole number".to_owned()))?;
     if limit == 0 || limit > MOST {
         return Err(wrong("limit", format!("'limit' is from 1 to {MOST}")));
@@ -114,7 +120,9 @@ fn found<'a>(asked: &'a Asked, parts: &[String]) -> Result<(&'a Verb, Option<Str
         }
     }
     if other.is_empty() {
-        return Err(Trouble::NotFound("there is no such path: /api/v1/openapi.json has all of them".to_owned()));
+        return Err(Trouble::NotFound(
+            "there is no such path: /api/v1/openapi.json has all of them".to_owned(),
+        ));
     }
     other.sort_unstable();
     other.dedup();
@@ -141,7 +149,8 @@ fn from_body(asked: &Asked) -> Result<BTreeMap<String, Vec<String>>, Trouble> {
     if asked.body.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let value: Value = serde_json::from_slice(&asked.body).map_err(|e| Trouble::Body(format!("the body is no JSON: {e}")))?;
+    let value: Value = serde_json::from_slice(&asked.body)
+        .map_err(|e| Trouble::Body(format!("the body is no JSON: {e}")))?;
     let Value::Object(fields) = value else {
         return Err(Trouble::Body("the body is no JSON object".to_owned()));
     };
@@ -172,7 +181,9 @@ fn told(asked: &Asked, verb: &Verb, done: &verbs::Answer, limit: Option<usize>) 
     let is_new = matches!(verb.verb.split(' ').next(), Some("add" | "open")) && done.shape == Shape::One;
     let wants_columns = asked.header("accept").is_some_and(|accept| accept.contains(WITH_COLUMNS));
     let etag = done.etag();
-    if asked.method == "GET" && asked.headers.get(IF_NONE_MATCH).is_some_and(|seen| seen.as_bytes() == etag.as_bytes()) {
+    if asked.method == "GET"
+        && asked.headers.get(IF_NONE_MATCH).is_some_and(|seen| seen.as_bytes() == etag.as_bytes())
+    {
         return Answer::of("application/json", "").status(StatusCode::NOT_MODIFIED).with(ETAG, etag);
     }
     let mut answer = if wants_columns {
@@ -181,7 +192,9 @@ fn told(asked: &Asked, verb: &Verb, done: &verbs::Answer, limit: Option<usize>) 
         let mut value = done.json();
         // What is said once, such as a token, is told beside what was made.
         let said = done.said.trim();
-        if let (Value::Object(fields), false, true) = (&mut value, said.is_empty(), is_new || !verb.only_asks()) {
+        if let (Value::Object(fields), false, true) =
+            (&mut value, said.is_empty(), is_new || !verb.only_asks())
+        {
             let secret = said.split_whitespace().last().unwrap_or_default();
             fields.insert("said".to_owned(), said.into());
             if secret.starts_with("lm") || secret.contains("/sign-in/link/") {
@@ -197,7 +210,11 @@ fn told(asked: &Asked, verb: &Verb, done: &verbs::Answer, limit: Option<usize>) 
         let key = nouns::named(verb.noun).map(|noun| noun.key).unwrap_or_default();
         let at = done.table.columns.iter().position(|column| column.key == key);
         if let Some(value) = at.and_then(|at| done.table.rows.first()?.get(at)) {
-            let place = format!("/api/v1/{}/{}", paths::plural(verb.noun), nouns::encoded(&super::lists::plain(value)));
+            let place = format!(
+                "/api/v1/{}/{}",
+                paths::plural(verb.noun),
+                nouns::encoded(&super::lists::plain(value))
+            );
             answer = answer.with(LOCATION, place);
         }
         answer = answer.status(StatusCode::CREATED);
@@ -230,7 +247,8 @@ fn with_columns(done: &verbs::Answer) -> Value {
             json!({"key": column.key, "title": column.title, "kind": format!("{:?}", column.kind), "shown": column.shown})
         })
         .collect();
-    let rows: Vec<Value> = done.table.rows().map(|row| serde_json::to_value(row).unwrap_or_default()).collect();
+    let rows: Vec<Value> =
+        done.table.rows().map(|row| serde_json::to_value(row).unwrap_or_default()).collect();
     let shape = match done.shape {
         Shape::List => "list",
         Shape::One => "one",
@@ -242,7 +260,8 @@ fn with_columns(done: &verbs::Answer) -> Value {
 
 /// What went wrong, as RFC 9457 writes it, with the parameter it is about.
 fn refusal(asked: &Asked, trouble: &Trouble) -> Answer {
-    if let (Trouble::Refused(Refused { why: Why::NotAllowed, .. }), Some(user)) = (trouble, asked.who.user()) {
+    if let (Trouble::Refused(Refused { why: Why::NotAllowed, .. }), Some(user)) = (trouble, asked.who.user())
+    {
         door::refused(asked, user, "call a verb");
     }
     if let Trouble::Failed(error) = trouble {
@@ -280,7 +299,8 @@ pub fn document(asked: &Asked) -> Result<Answer, Trouble> {
 /// # Errors
 /// None.
 pub fn page(asked: &Asked) -> Result<Answer, Trouble> {
-    let mut all: Vec<(Place, &Verb)> = asked.web.verbs.all().iter().map(|verb| (paths::of(verb), verb)).collect();
+    let mut all: Vec<(Place, &Verb)> =
+        asked.web.verbs.all().iter().map(|verb| (paths::of(verb), verb)).collect();
     all.sort_by(|(one, _), (other, _)| (&one.path, one.method).cmp(&(&other.path, other.method)));
     let body = html! {
         h1 { "API" }

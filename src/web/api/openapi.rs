@@ -91,7 +91,8 @@ fn body(params: &[&Param]) -> Value {
             (param.name.clone(), schema)
         })
         .collect();
-    let required: Vec<&str> = params.iter().filter(|param| param.required).map(|param| param.name.as_str()).collect();
+    let required: Vec<&str> =
+        params.iter().filter(|param| param.required).map(|param| param.name.as_str()).collect();
     let schema = json!({"type": "object", "additionalProperties": false, "properties": properties, "required": required});
     json!({"required": !required.is_empty(), "content": {"application/json": {"schema": schema}}})
 }
@@ -108,8 +109,15 @@ fn schema(param: &Param) -> Value {
 }
 
 fn responses(verb: &Verb) -> Value {
-    let is_list = matches!(verb.verb.as_str(), "list" | "outbox" | "" | "history" | "parents" | "explain" | "availability");
-    let shape = if is_list { json!({"type": "array", "items": {"type": "object"}}) } else { json!({"type": ["object", "array", "string", "null"]}) };
+    let is_list = matches!(
+        verb.verb.as_str(),
+        "list" | "outbox" | "" | "history" | "parents" | "explain" | "availability"
+    );
+    let shape = if is_list {
+        json!({"type": "array", "items": {"type": "object"}})
+    } else {
+        json!({"type": ["object", "array", "string", "null"]})
+    };
     let good = json!({"description": "Done.", "content": {"application/json": {"schema": shape}}});
     let is_new = matches!(verb.verb.split(' ').next(), Some("add" | "open"));
     let mut all = Map::new();
