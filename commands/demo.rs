@@ -69,6 +69,8 @@ pub fn run(context: &Context, listen: SocketAddr) -> Result<Output, Failure> {
 async fn play(context: &Context<'_>, listen: SocketAddr, folder: &Path) -> Result<(), Failure> {
     let heard = |kind| signal(kind).map_err(|e| Failure::failed(format!("listen for signals: {e}")));
     let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
+    // A terminal that is closed must not leave the folder behind.
+    let mut hang_up = heard(SignalKind::hangup())?;
     let app = data::open(folder, context.clock.clone(), Mode::Create)?;
     let listeners = Listeners::open().await.map_err(|e| Failure::failed(e.to_string()))?;
     let (ports, pings) = (listeners.ports(), can_ping().await);
@@ -76,7 +78,9 @@ async fn play(context: &Context<'_>, listen: SocketAddr, folder: &Path) -> Resul
     app.refresh()?;
     let options = Options { listen, behind_proxy: false, tls: None, dns: None, data: folder.to_owned() };
     let verbs = Arc::new(Commands::new(app.clone()));
-    let server = server::bind(app.clone(), &options, verbs).await?;
+    let server = server::bind(app.clone(), &options, verbs)
+        .await
+        .map_err(|e| Failure::from(e).hint("where the port is taken, name another: --listen 127.0.0.1:0"))?;
     let page = serve::page(&app)?;
     let (stop, stopped) = watch::channel(false);
     let stops = stop.clone();
@@ -84,6 +88,7 @@ async fn play(context: &Context<'_>, listen: SocketAddr, folder: &Path) -> Resul
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hang_up.recv() => {}
         }
         stops.send_replace(true);
     });

@@ -82,6 +82,9 @@ fn story(window: Window, name: &str) {
         let text = browser.text();
         assert!(!text.contains("It failed") && !text.contains("Not found"), "{path}: {text}");
         browser.shot(&format!("{name}-{shot}"));
+        if window.scripts {
+            assert_eq!(browser.barriers(), Vec::<String>::new(), "{path}");
+        }
         let wide = browser.script("return document.documentElement.scrollWidth - window.innerWidth", vec![]);
         assert!(wide.as_i64().is_some_and(|wide| wide <= 0), "{path} is wider than the window by {wide}");
     }

@@ -35,7 +35,7 @@ pub struct Chorus {
 impl Chorus {
     /// One that tells what happens from now on.
     pub fn new(app: App) -> Result<Chorus, Failure> {
-        let seen = app.store.read(|tx| events::newest(tx))?;
+        let seen = app.store.read(events::newest)?;
         Ok(Chorus { app, seen, version: 0, degraded: BTreeMap::new(), last: String::new() })
     }
 

@@ -43,7 +43,7 @@ impl Player {
     /// The next line, if it is due. None is left out, however late it is.
     pub fn poll(&mut self, now: Time) -> Option<Cue> {
         if self.next >= self.story.len() && now >= self.poll_timeout() && !self.story.is_empty() {
-            self.round_began = self.round_began + self.round;
+            self.round_began += self.round;
             self.next = 0;
         }
         let due = self.poll_timeout();

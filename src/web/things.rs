@@ -32,8 +32,10 @@ pub fn show(asked: &Asked) -> Result<Answer, Trouble> {
         h1 { (heading) }
         div data-live="top" { (top(asked, noun, &table)?) }
         (actions(asked, noun, key, &table))
-        div data-live="facts" { section aria-labelledby="h-facts" { h2 #h-facts { "What is known" } (facts(asked, &table)) } }
-        (beside(asked, noun, key)?)
+        div.columns {
+            div { (beside(asked, noun, key)?) }
+            section aria-labelledby="h-facts" data-live="facts" { h2 #h-facts { "What is known" } (facts(asked, &table)) }
+        }
     };
     Ok(Answer::html(layout::page(asked, &heading, &body)))
 }
