@@ -25,6 +25,8 @@ pub struct Context<'a> {
     pub printer: Printer,
     /// Whether a person said yes beforehand.
     pub yes: bool,
+    /// The server that was named.
+    pub server: Option<String>,
     /// How it comes to the store.
     pub reach: Reach<'a>,
 }

@@ -27,9 +27,6 @@ const ADDRESS: usize = 15;
 /// What is asked beside what the server has set for this device.
 #[derive(Args)]
 pub struct DiagnoseOptions {
-    /// The server to look for [default: the one that was joined; else only what needs none is looked at]
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
     /// An address that is always there, to tell whether the way out works; may be given several times
     #[arg(long = "anchor", value_name = "ADDRESS")]
     anchors: Vec<IpAddr>,
@@ -60,7 +57,7 @@ impl DiagnoseOptions {
     /// Climbs, and prints what was found; fails where a step does not hold.
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
         let (joined, plan) = ::agent::home::ladder(&context.data)?.unzip();
-        let server = match &self.server {
+        let server = match &context.server {
             Some(url) => Some(named(url, joined)?),
             None => joined,
         };

@@ -194,7 +194,14 @@ mod tests {
         let clock = Clock::manual(Time(1_795_356_000_000));
         let printer = Printer::new(&output, clock.clone())?;
         let noun: Noun = cli.noun;
-        noun.run(&Context { data: folder.to_owned(), clock, printer, yes, reach: crate::data::Reach::Folder })
+        noun.run(&Context {
+            data: folder.to_owned(),
+            clock,
+            printer,
+            yes,
+            server: None,
+            reach: crate::data::Reach::Folder,
+        })
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod notify_channel;
 mod outage;
 mod output;
 mod probe;
+mod remote;
 mod report;
 mod serve;
 mod setting;
@@ -71,6 +72,22 @@ struct Global {
     /// Yes to every question
     #[arg(long, global = true)]
     yes: bool,
+    /// A server elsewhere: the command is done there, over its API (also LINEMAN_SERVER)
+    #[arg(long = "server", id = "server", global = true, value_name = "URL", help_heading = "Server")]
+    server: Option<String>,
+    /// The token to show there; @FILE reads it from a file (also LINEMAN_TOKEN)
+    #[arg(long = "token", id = "api_token", global = true, value_name = "TOKEN", help_heading = "Server")]
+    token: Option<String>,
+    /// The SHA-256 of its key, which `lineman token add` prints there, for a certificate that nobody vouches for (also
+    /// LINEMAN_SERVER_KEY)
+    #[arg(
+        long = "server-key",
+        id = "server_key",
+        global = true,
+        value_name = "HASH",
+        help_heading = "Server"
+    )]
+    server_key: Option<String>,
     #[command(flatten)]
     output: OutputOptions,
     /// What to log, on standard error: a level, or target=level,… (also RUST_LOG)
@@ -130,6 +147,11 @@ impl Noun {
         }
     }
 
+    /// Whether it is about this machine, whatever server is named.
+    fn is_at_home(&self) -> bool {
+        matches!(self, Noun::Serve(_) | Noun::Agent(_) | Noun::Export(_) | Noun::Completions(_))
+    }
+
     fn run(self, context: &Context) -> Result<Output, Failure> {
         match self {
             Noun::Serve(options) => options.run(context),
@@ -174,8 +196,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Failure> {
     let args: Vec<OsString> = list::keep_negations(std::env::args_os());
+    let again = args.clone();
     let cli = Cli::try_parse_from(args).unwrap_or_else(|e| e.exit());
-    let Global { data, yes, output, log, log_format, clock } = cli.global;
+    let Global { data, yes, server, token, server_key, output, log, log_format, clock } = cli.global;
     log::start(log.as_deref(), cli.noun.usual_log(), log_format, output.colour(true))?;
     let clock = clock.or_else(|| variable("LINEMAN_CLOCK"));
     let clock = Clock::from_file(clock.as_deref()).map_err(Failure::usage)?;
@@ -189,7 +212,14 @@ fn run() -> Result<(), Failure> {
         None => data::default_folder()?,
     };
     let printer = Printer::new(&output, clock.clone())?;
-    let context = Context { data, clock, printer, yes, reach: Reach::Folder };
+    let server = server.or_else(|| word("LINEMAN_SERVER"));
+    if let Some(server) = server.as_ref().filter(|_| !cli.noun.is_at_home()) {
+        let token = token.or_else(|| word("LINEMAN_TOKEN"));
+        let key = server_key.or_else(|| word("LINEMAN_SERVER_KEY"));
+        let answer = remote::run(server, token, key.as_deref(), again)?;
+        return printer.print(answer);
+    }
+    let context = Context { data, clock, printer, yes, server, reach: Reach::Folder };
     let output = cli.noun.run(&context)?;
     context.printer.print(output)
 }
@@ -197,6 +227,11 @@ fn run() -> Result<(), Failure> {
 /// Says something on standard error; where that cannot be written to, there is nobody left to tell.
 fn say(text: &str) {
     drop(std::io::stderr().write_all(text.as_bytes()));
+}
+
+/// A word in the environment.
+fn word(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// A path in the environment.

@@ -7,7 +7,7 @@ use lineman::domain::user::Role;
 use lineman::domain::when;
 use lineman::reports;
 use lineman::secret;
-use lineman::store::{sessions, users};
+use lineman::store::{sessions, settings, users};
 
 use crate::data::Context;
 use crate::failure::Failure;
@@ -59,7 +59,14 @@ impl TokenVerb {
                         secret::token().map_err(|e| Failure::failed(format!("make a token: {e}")))?;
                     let hash = secret::hash(&secret);
                     let token = sessions::add_token(tx, &user, (&name, role), &hash, until, by)?;
-                    let more = format!("\nit is shown once: Authorization: Bearer\n{secret}\n");
+                    let key = settings::key_hash(tx)?.map(|key| {
+                        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+                        format!("the server's key, for --server-key: {hex}\n")
+                    });
+                    let more = format!(
+                        "\n{}it is shown once: Authorization: Bearer\n{secret}\n",
+                        key.unwrap_or_default()
+                    );
                     Ok(Output::Changed(reports::users::tokens([&token]), more))
                 })
             }

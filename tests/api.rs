@@ -381,3 +381,55 @@ fn the_document_names_every_path_that_there_is() {
     assert!(page.text.contains("/api/v1/devices/{key}"), "{}", page.text);
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn the_same_commands_are_done_at_a_server_elsewhere() {
+    let world = World::real();
+    let server = world.serve();
+    let program = Program::with(&world, &server, "operator");
+    let (url, token) = (server.url(), program.token.expect("a token"));
+    let far = |args: &[&str]| {
+        let mut command = world.command("elsewhere", &[&["--server", &url], args].concat());
+        command.env("LINEMAN_TOKEN", &token).output().expect("the program runs")
+    };
+    let told = |args: &[&str]| {
+        let output = far(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    told(&["device", "add", "nas 1", "--address", "127.0.0.4", "--tag", "a", "--tag", "b"]);
+    told(&["ticket", "open", "a noise", "--device", "nas 1"]);
+    told(&["ticket", "comment", "1", "louder"]);
+    for args in [
+        &["device", "list"][..],
+        &["device", "list", "-tag:a", "--sort", "-name", "-o", "csv"],
+        &["device", "show", "nas 1"],
+        &["device", "show", "nas 1", "--json"],
+        &["ticket", "list", "--json", "id,title,state"],
+        &["ticket", "show", "1", "--jq", ".comments[0].text"],
+        &["outage", "list"],
+    ] {
+        let (here, there) = (world.ok(args), told(args));
+        // Spans go on while they are told.
+        let steady = |text: &str| {
+            text.lines().filter(|line| !line.contains("SERVICE TIME")).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(steady(&there), steady(&here), "{args:?}");
+    }
+    for (args, code, says) in [
+        (&["device", "show", "nobody"][..], 3, "nobody"),
+        (&["device", "add", "nas 1"], 5, "already"),
+        (&["setting", "set", "check.every", "9s"], 4, "may not"),
+        (&["device", "add", "x", "--importance", "huge"], 2, "huge"),
+    ] {
+        let output = far(args);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+        assert!(text.contains(says), "{args:?}: {text}");
+    }
+    let plain = world
+        .command("elsewhere", &["--server", "http://192.0.2.1:8080", "--token", "x", "device", "list"])
+        .output();
+    assert!(String::from_utf8_lossy(&plain.expect("it runs").stderr).contains("unencrypted"));
+    assert_eq!(server.stop(), Some(0));
+}

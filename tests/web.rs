@@ -88,6 +88,15 @@ fn story(window: Window, name: &str) {
         let wide = browser.script("return document.documentElement.scrollWidth - window.innerWidth", vec![]);
         assert!(wide.as_i64().is_some_and(|wide| wide <= 0), "{path} is wider than the window by {wide}");
     }
+    if window.scripts {
+        // What looks for barriers finds one that is there.
+        browser.script("document.querySelector('main').append(document.createElement('img'))", vec![]);
+        assert!(
+            browser.barriers().iter().any(|one| one.starts_with("image-alt")),
+            "{:?}",
+            browser.barriers()
+        );
+    }
     browser.go(&format!("{}/tickets/1", server.url()));
     browser.fill("#f-text", "The fuse is out <script>alert(1)</script>");
     browser.click_text("Comment");

@@ -187,8 +187,9 @@ impl Http {
     }
 }
 
-/// Connections to a server whose key has this SHA-256; none is open yet.
-fn connections(pin: Option<[u8; 32]>) -> Agent {
+/// Connections to a server whose key has this SHA-256, where that is given; none is open yet.
+#[must_use]
+pub fn connections(pin: Option<[u8; 32]>) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)

@@ -32,7 +32,14 @@ pub fn run(app: App, data: PathBuf, by: Actor, verb: &Verb, call: Call) -> Resul
     let around = around(verb, &call)?;
     let clock = app.clock.clone();
     let reach = Reach::Server(Box::new(Inside { app, by, around }));
-    let context = Context { data, clock: clock.clone(), printer: Printer::silent(clock), yes: true, reach };
+    let context = Context {
+        data,
+        clock: clock.clone(),
+        printer: Printer::silent(clock),
+        yes: true,
+        server: None,
+        reach,
+    };
     let output = noun.run(&context).map_err(|failure| refused(&failure))?;
     Ok(answer(output))
 }
@@ -63,9 +70,10 @@ pub fn answer(output: Output) -> Answer {
             Answer { wrong: failure.map(|f| f.message), ..said(Shape::List, table, String::new()) }
         }
         Output::Record(table) => said(Shape::One, table, String::new()),
-        Output::Changed(table, more) | Output::Said(table, more) => said(Shape::One, table, more),
+        Output::Changed(table, more) => said(Shape::Changed, table, more),
+        Output::Said(table, more) => said(Shape::Said, table, more),
         Output::Answer(table, text, failure) => {
-            Answer { wrong: failure.map(|f| f.message), ..said(Shape::One, table, text) }
+            Answer { wrong: failure.map(|f| f.message), ..said(Shape::Said, table, text) }
         }
         Output::Again(json) => {
             Answer { again: Some(json), ..said(Shape::One, exports::Table::default(), String::new()) }
@@ -265,6 +273,7 @@ fn look_at(tx: &Tx, noun: &str, subject: &str) -> Result<Answer, Failure> {
     let noun = parsed(words).map_err(|refused| Failure::usage(refused.message))?;
     let clock = schedules::Clock::system();
     let printer = Printer::silent(clock.clone());
-    let context = Context { data: PathBuf::new(), clock, printer, yes: false, reach: Reach::Within(tx) };
+    let context =
+        Context { data: PathBuf::new(), clock, printer, yes: false, server: None, reach: Reach::Within(tx) };
     noun.run(&context).map(answer)
 }

@@ -2,7 +2,7 @@
 //! each needs; what a verb takes is read off its command line.
 
 mod call;
-mod describe;
+pub mod describe;
 
 use lineman::app::App;
 use lineman::domain::user::Subject::{Log, Network, Notify, Settings, Tickets, Users};

@@ -102,8 +102,12 @@ impl Call {
 pub enum Shape {
     /// A list.
     List,
-    /// One thing.
+    /// One thing, with all that is known of it.
     One,
+    /// One thing that is now as it was to be: its line of the list, and what else there is to say.
+    Changed,
+    /// One thing of which a sentence tells.
+    Said,
     /// A text.
     Text,
 }
@@ -133,7 +137,7 @@ impl Answer {
         let rows = || self.table.rows().map(|row| serde_json::to_value(row).unwrap_or_default());
         match self.shape {
             Shape::List => rows().collect(),
-            Shape::One => rows().next().unwrap_or_default(),
+            Shape::One | Shape::Changed | Shape::Said => rows().next().unwrap_or_default(),
             Shape::Text => serde_json::Value::String(self.said.clone()),
         }
     }

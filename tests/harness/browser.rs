@@ -167,7 +167,8 @@ impl Browser {
     /// What axe-core has against the page, at WCAG 2.2 AA; `tests/run` fetches it.
     pub fn barriers(&self) -> Vec<String> {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/target/axe-core/axe.min.js");
-        let axe = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}: tests/run fetches it"));
+        let axe =
+            std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}: tests/run fetches it"));
         self.script(&axe, vec![]);
         let asked = "const done = arguments[0]; axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})
             .then(told => done(told.violations.flatMap(one => one.nodes.map(node => one.id + ': ' + node.html.slice(0, 160) + ' ' + node.failureSummary))))

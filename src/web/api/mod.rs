@@ -178,7 +178,8 @@ fn plain(name: &str, value: &Value) -> Result<String, Trouble> {
 }
 
 fn told(asked: &Asked, verb: &Verb, done: &verbs::Answer, limit: Option<usize>) -> Answer {
-    let is_new = matches!(verb.verb.split(' ').next(), Some("add" | "open")) && done.shape == Shape::One;
+    let is_new = matches!(verb.verb.split(' ').next(), Some("add" | "open"))
+        && matches!(done.shape, Shape::One | Shape::Changed | Shape::Said);
     let wants_columns = asked.header("accept").is_some_and(|accept| accept.contains(WITH_COLUMNS));
     let etag = done.etag();
     if asked.method == "GET"
@@ -252,6 +253,8 @@ fn with_columns(done: &verbs::Answer) -> Value {
     let shape = match done.shape {
         Shape::List => "list",
         Shape::One => "one",
+        Shape::Changed => "changed",
+        Shape::Said => "said",
         Shape::Text => "text",
     };
     json!({"name": done.table.name, "shape": shape, "columns": columns, "rows": rows, "said": done.said, "wrong": done.wrong,

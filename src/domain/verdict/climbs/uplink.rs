@@ -13,7 +13,7 @@ use crate::domain::verdict::{Code, Evidence, route};
 pub(super) fn portal(look: &Look<'_>) -> Option<Finding> {
     let now = look.now;
     let as_always = look.good_day.is_some_and(|then| then.page_changed());
-    if !now.page_changed() || as_always || now.tls() == Held::Ok {
+    if !now.page_changed() || as_always || (now.tls() == Held::Ok && now.answer() == Held::Fail) {
         return None;
     }
     let mut evidence = vec![Evidence::at(now.at, "a page that is known came back as another one")];
@@ -24,7 +24,13 @@ pub(super) fn portal(look: &Look<'_>) -> Option<Finding> {
     if foreign {
         evidence.push(Evidence::at(now.at, "what answered in place of the server could not prove to be it"));
     }
-    Some(Finding::new(Code::CaptivePortal, if foreign { 92 } else { 85 }, now.at, evidence))
+    let sure = match (foreign, now.tls()) {
+        // It lets the server's own connections through.
+        (_, Held::Ok) => 55,
+        (true, _) => 92,
+        (false, _) => 85,
+    };
+    Some(Finding::new(Code::CaptivePortal, sure, now.at, evidence))
 }
 
 /// The anchors that prove anything: one that fails on a good day as well does not.
