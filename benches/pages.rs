@@ -96,16 +96,14 @@ fn furnish(path: &std::path::Path) -> String {
     let clock = Clock::system();
     let store = Store::open(path, clock, Mode::Create).expect("a database");
     let by = Actor::System;
-    let write =
-        |f: Box<dyn FnOnce(&WriteTx) -> lineman::store::Result<()> + Send>| store.write(f).expect("written");
-    write(Box::new(move |tx| {
+    write(&store, move |tx| {
         for n in 0..100 {
             sites::add(tx, &format!("site-{n:03}"), "UTC", "", &Actor::System)?;
         }
         Ok(())
-    }));
+    });
     for part in 0..DEVICES / 1_000 {
-        write(Box::new(move |tx| {
+        write(&store, move |tx| {
             for n in part * 1_000..(part + 1) * 1_000 {
                 let mut new = devices::New::named(&format!("device-{n:05}"));
                 new.site = Some(domain::ids::SiteId(i64::try_from(n % 100 + 1).expect("small")));
@@ -137,27 +135,31 @@ fn furnish(path: &std::path::Path) -> String {
                 }
             }
             Ok(())
-        }));
+        });
     }
     for _ in 0..EVENTS / 50_000 {
-        write(Box::new(move |tx| {
+        write(&store, move |tx| {
             for n in 0..50_000_i64 {
                 let about = About { device: Some(domain::ids::DeviceId(n % 10_000 + 1)), ..About::default() };
                 let body = serde_json::json!({"from": "up", "to": "down", "reason": "icmp failed"});
                 events::record(tx, &Actor::System, Kind::DeviceChange, about, &body)?;
             }
             Ok(())
-        }));
+        });
     }
     let token = secret::token().expect("randomness");
     let hash = secret::hash(&token);
-    write(Box::new(move |tx| {
+    write(&store, move |tx| {
         let user = users::add(tx, "bench", Role::Admin, &by)?.user;
         sessions::add_token(tx, &user, ("bench", Role::Admin), &hash, None, &by)?;
         Ok(())
-    }));
+    });
     store.close();
     token
+}
+
+fn write(store: &Store, f: impl FnOnce(&WriteTx) -> lineman::store::Result<()> + Send + 'static) {
+    store.write(f).expect("written");
 }
 
 /// A process that ends with this program.

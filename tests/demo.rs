@@ -9,6 +9,7 @@ use std::thread;
 
 use serde_json::Value;
 
+use crate::harness::browser::{Browser, DESK, Window};
 use crate::harness::{World, succeeded, wait_for};
 
 /// A demonstration that runs; it is killed when it goes out of sight.
@@ -105,4 +106,30 @@ fn a_demonstration_touches_no_real_folder_and_no_real_address() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("stays on this machine"), "{said}");
+}
+
+/// The page of the demonstration tells the story. With `LINEMAN_SHOTS=docs/pictures` this makes the README's pictures:
+/// `LINEMAN_SHOTS=docs/pictures cargo test --test all demo::the_page`.
+#[test]
+fn the_page_of_the_demonstration_tells_the_story() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let demo = Demo::start(temporary.path());
+    let url = demo.line("listening on ");
+    let link = demo.line(&format!("  {url}/sign-in"));
+    let browser = Browser::open(Window { width: 1280, height: 800, ..DESK });
+    browser.go(&format!("{url}/sign-in{link}"));
+    browser.fill("#password", "correct horse battery");
+    browser.fill("#again", "correct horse battery");
+    browser.click("button.main");
+    wait_for("the router's ticket", || browser.text().contains(" is down"));
+    wait_for("those behind it", || browser.text().contains("more behind it"));
+    browser.shot("now");
+    browser.go(&format!("{url}/devices?q=state:down,unreachable"));
+    browser.wait("table.list");
+    browser.shot("devices");
+    browser.go(&format!("{url}/tickets/1"));
+    browser.wait("#h-why");
+    browser.shot("ticket");
+    drop(browser);
+    assert_eq!(demo.stop(), Some(0));
 }

@@ -36,16 +36,16 @@ fn bare() -> Network {
 }
 
 fn serve(network: &mut Network, name: &str, validity: Validity, page: &str) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
     if let Validity::Past = validity {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2020, 12, 31);
     }
-    let certificate = params.self_signed(&key).unwrap();
+    let certificate = params.self_signed(&key).expect("a certificate");
     let (certificate_file, key_file) = (network.path("certificate.pem"), network.path("key.pem"));
-    fs::write(&certificate_file, certificate.pem()).unwrap();
-    fs::write(&key_file, key.serialize_pem()).unwrap();
+    fs::write(&certificate_file, certificate.pem()).expect("written");
+    fs::write(&key_file, key.serialize_pem()).expect("written");
     let tls = format!("tls=8443:{}:{}", certificate_file.display(), key_file.display());
     network.answer(Place::Server, &[&format!("http=80:{page}"), &tls]);
 }
@@ -65,18 +65,20 @@ const ASK: &[&str] = &[
 
 /// The rungs of a word, as `outcome`s.
 fn held<'a>(climb: &'a Value, word: &str) -> Vec<&'a str> {
-    of(climb, word).iter().map(|rung| rung["outcome"].as_str().unwrap()).collect()
+    of(climb, word).iter().map(|rung| rung["outcome"].as_str().expect("a word")).collect()
 }
 
 fn of<'a>(climb: &'a Value, word: &str) -> Vec<&'a Value> {
-    climb["rungs"].as_array().unwrap().iter().filter(|rung| rung["rung"] == word).collect()
+    climb["rungs"].as_array().expect("rungs").iter().filter(|rung| rung["rung"] == word).collect()
 }
 
 /// All words of rungs that failed, each once.
 fn failed(climb: &Value) -> Vec<&str> {
-    let rungs = climb["rungs"].as_array().unwrap().iter();
-    let mut all: Vec<&str> =
-        rungs.filter(|rung| rung["outcome"] == "fail").map(|rung| rung["rung"].as_str().unwrap()).collect();
+    let rungs = climb["rungs"].as_array().expect("rungs").iter();
+    let mut all: Vec<&str> = rungs
+        .filter(|rung| rung["outcome"] == "fail")
+        .map(|rung| rung["rung"].as_str().expect("a word"))
+        .collect();
     all.dedup();
     all
 }
@@ -88,7 +90,7 @@ fn verdict(climb: &Value) -> &str {
 
 /// The addresses of a route's hops.
 fn hops(route: &Value) -> Vec<&str> {
-    route["hops"].as_array().unwrap().iter().map(|hop| hop["address"].as_str().unwrap_or("*")).collect()
+    route["hops"].as_array().expect("hops").iter().map(|hop| hop["address"].as_str().unwrap_or("*")).collect()
 }
 
 #[test]

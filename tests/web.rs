@@ -35,6 +35,39 @@ fn furnish(world: &World) {
     }
 }
 
+/// Every page: nothing failed, no barriers, not wider than the window.
+fn look_at_all(url: &str, browser: &Browser, window: Window, name: &str) {
+    for (path, shot) in [
+        ("/devices", "devices"),
+        ("/devices/router", "device"),
+        ("/sites/north", "site"),
+        ("/outages", "outages"),
+        ("/outages/1", "outage"),
+        ("/tickets", "tickets"),
+        ("/board", "board"),
+        ("/log", "log"),
+        ("/settings", "settings"),
+        ("/users", "users"),
+        ("/you", "you"),
+        ("/reports", "reports"),
+        ("/doctor", "doctor"),
+        ("/maintenance", "maintenance"),
+        ("/new/maintenance", "new-maintenance"),
+        ("/new/notify", "new-notify"),
+    ] {
+        browser.go(&format!("{}{path}", url));
+        browser.wait("h1");
+        let text = browser.text();
+        assert!(!text.contains("It failed") && !text.contains("Not found"), "{path}: {text}");
+        browser.shot(&format!("{name}-{shot}"));
+        if window.scripts {
+            assert_eq!(browser.barriers(), Vec::<String>::new(), "{path}");
+        }
+        let wide = browser.script("return document.documentElement.scrollWidth - window.innerWidth", vec![]);
+        assert!(wide.as_i64().is_some_and(|wide| wide <= 0), "{path} is wider than the window by {wide}");
+    }
+}
+
 /// First sign-in; a device added; it goes down before the eyes; its ticket; filter; download; sign out.
 fn story(window: Window, name: &str) {
     let world = World::real();
@@ -59,35 +92,7 @@ fn story(window: Window, name: &str) {
     browser.go(&server.url());
     browser.wait_text("router is down");
     browser.shot(&format!("{name}-now"));
-    for (path, shot) in [
-        ("/devices", "devices"),
-        ("/devices/router", "device"),
-        ("/sites/north", "site"),
-        ("/outages", "outages"),
-        ("/outages/1", "outage"),
-        ("/tickets", "tickets"),
-        ("/board", "board"),
-        ("/log", "log"),
-        ("/settings", "settings"),
-        ("/users", "users"),
-        ("/you", "you"),
-        ("/reports", "reports"),
-        ("/doctor", "doctor"),
-        ("/maintenance", "maintenance"),
-        ("/new/maintenance", "new-maintenance"),
-        ("/new/notify", "new-notify"),
-    ] {
-        browser.go(&format!("{}{path}", server.url()));
-        browser.wait("h1");
-        let text = browser.text();
-        assert!(!text.contains("It failed") && !text.contains("Not found"), "{path}: {text}");
-        browser.shot(&format!("{name}-{shot}"));
-        if window.scripts {
-            assert_eq!(browser.barriers(), Vec::<String>::new(), "{path}");
-        }
-        let wide = browser.script("return document.documentElement.scrollWidth - window.innerWidth", vec![]);
-        assert!(wide.as_i64().is_some_and(|wide| wide <= 0), "{path} is wider than the window by {wide}");
-    }
+    look_at_all(&server.url(), &browser, window, name);
     if window.scripts {
         // What looks for barriers finds one that is there.
         browser.script("document.querySelector('main').append(document.createElement('img'))", vec![]);

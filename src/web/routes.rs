@@ -120,7 +120,6 @@ const ROUTES: &[Route] = &[
 ];
 
 /// The router over all of them.
-#[must_use]
 pub fn router(web: Web) -> Router {
     let mut router = Router::new();
     for route in all() {

@@ -202,15 +202,21 @@ pub(super) fn likeliest(dossier: &Dossier, cohort: &Cohort) -> Option<(Code, Str
         .map(|sibling| sibling.name.as_str())
         .collect();
     match (up.first(), dark) {
-        (Some(first), _) => {
+        // Where more went dark than not, the others may only not have been missed yet.
+        (Some(first), dark) if up.len() > dark => {
             Some((Code::DevicePower, format!("{first} at the same site is not affected"), 40))
         }
+        (Some(_), 1..) => Some((
+            Code::LastMile,
+            format!("{dark} more at the site went dark within a minute: its line, or its power"),
+            30,
+        )),
         (None, 1..) => Some((
             Code::LastMile,
             "everything at the site went dark within a minute: its line, or its power".to_owned(),
             40,
         )),
-        (None, 0) => {
+        (_, 0) => {
             let noisy = |last: &agent::report::Moment| {
                 last.gateway_loss_permille.is_some_and(|loss| NOISY.contains(&loss))
             };
