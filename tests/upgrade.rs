@@ -75,7 +75,7 @@ fn a_database_of_the_seventh_version_opens_with_all_that_was_in_it() {
                 WHERE r.told_began = o.told_began";
     assert_eq!(sqlite(&world.database(), told), "1", "what was told then is known again");
     let name = &world.json(&["dns", "list"])[0];
-    assert_eq!((&name["name"], &name["wanted"]), (&"box.devices.example".into(), &"192.0.2.7".into()));
+    assert_eq!((&name["name"], &name["address"]), (&"box.devices.example".into(), &"192.0.2.7".into()));
     assert_eq!(sqlite(&world.database(), "SELECT ours FROM dns_record"), "192.0.2.6");
     let server = world.serve();
     world.ok(&["ticket", "acknowledge", "1"]);

@@ -134,9 +134,8 @@ impl Ground {
                     notes.fails(step, "it is switched off", Measure::default());
                 }
                 (true, false) => {
-                    let why =
-                        format!("{} has no carrier: cable, port, or what it is plugged into", link.name);
-                    notes.fails(step, &why, Measure::default());
+                    let why = "no carrier: cable, port, or what it is plugged into";
+                    notes.fails(step, why, Measure::default());
                 }
                 (true, true) => notes.holds(step, Measure::default()),
             }

@@ -203,7 +203,7 @@ pub(super) fn likeliest(dossier: &Dossier, cohort: &Cohort) -> Option<(Code, Str
         .collect();
     match (up.first(), dark) {
         // Where more went dark than not, the others may only not have been missed yet.
-        (Some(first), dark) if up.len() > dark => {
+        (Some(first), dark) if up.len() >= dark => {
             Some((Code::DevicePower, format!("{first} at the same site is not affected"), 40))
         }
         (Some(_), 1..) => Some((
