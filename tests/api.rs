@@ -438,3 +438,44 @@ fn the_same_commands_are_done_at_a_server_elsewhere() {
     assert!(String::from_utf8_lossy(&plain.expect("it runs").stderr).contains("unencrypted"));
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn a_second_factor_is_asked_for_and_a_recovery_code_opens_once() {
+    let world = World::real();
+    let server = world.serve();
+    let stranger = Program::stranger(&server);
+    let cookie = choose_password(&world, &stranger, "admin", "correct horse battery");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let between = |text: &str, begin: &str, end: &str| {
+        text.split(begin)
+            .nth(1)
+            .and_then(|rest| rest.split(end).next())
+            .map(ToOwned::to_owned)
+            .unwrap_or_default()
+    };
+    let page = stranger.call("GET", "/you", &[("cookie", &cookie)], "").text;
+    let word = between(&page, "name=\"_form\" value=\"", "\"");
+    let post = |body: &str| {
+        stranger
+            .call("POST", "/you/factor", &[form, ("cookie", &cookie)], &format!("_form={word}&{body}"))
+            .text
+    };
+    let offered = post("turn=begin");
+    let hex = between(&offered, "name=\"secret\" value=\"", "\"");
+    let secret: Vec<u8> =
+        (0..20).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hex")).collect();
+    assert!(post(&format!("turn=on&secret={hex}&code=000000")).contains("not the code of now"));
+    let now = schedules::Clock::system().now();
+    let on = post(&format!("turn=on&secret={hex}&code={}", lineman::secret::factor_code(&secret, now)));
+    let recovery = between(&on, "<li><code>", "</code>");
+    assert_eq!(recovery.len(), 14, "{on}");
+    let enter = |code: &str| {
+        let body = format!("name=admin&password=correct+horse+battery&code={code}");
+        stranger.call("POST", "/sign-in", &[form], &body).status
+    };
+    assert_eq!(enter(""), 401, "the password alone opens nothing");
+    assert_eq!(enter(&lineman::secret::factor_code(&secret, now)), 401, "a code opens once");
+    assert_eq!(enter(&recovery), 303);
+    assert_eq!(enter(&recovery), 401, "a recovery code opens once");
+    assert_eq!(server.stop(), Some(0));
+}
