@@ -333,6 +333,16 @@ fn hostile_requests_get_a_plain_no() {
             "{path}"
         );
     }
+    // A secret is said outright, kept, and never shown; nothing of it is left in a file.
+    let mail = json!({"name": "noc", "to": "noc@example.org", "from": "l@example.org", "host": "mx.example.org", "user": "l", "password": "s3cr3t-word"});
+    let made = program.send("POST", "/api/v1/notify/kinds/email", &mail);
+    assert_eq!(made.status, 201, "{}", made.text);
+    let shown = program.get("/api/v1/notify/noc").text
+        + &program.get("/notify/noc").text
+        + &world.ok(&["event", "list", "--json"]);
+    assert!(shown.contains("mx.example.org") && !shown.contains("s3cr3t-word"), "{shown}");
+    let left = std::fs::read_dir(world.database().parent().expect("a folder")).expect("read").flatten();
+    assert!(left.map(|entry| entry.file_name()).all(|name| !name.to_string_lossy().starts_with(".call-")));
     // What is too large is refused as soon as it says so.
     let mut stream = std::net::TcpStream::connect(server.address()).expect("a connection");
     let token = program.token.as_deref().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Command, CommandFactory, Parser};
 use lineman::app::App;
@@ -25,9 +25,9 @@ const MAX_ONCE: usize = 200;
 
 /// Runs a verb for whoever calls; that it may is settled.
 pub fn run(app: App, data: PathBuf, by: Actor, verb: &Verb, call: Call) -> Result<Answer, Refused> {
-    let files = TempDir::with_prefix_in(".call-", &data);
-    let files = files.map_err(|e| Refused::new(Why::Failed, format!("make a folder for a call: {e}")))?;
-    let line = line(verb, &call, files.path())?;
+    // Secrets are said in files at the command line: those of this call are gone when it is over.
+    let mut files = Files { within: data.clone(), made: None };
+    let line = line(verb, &call, &mut files)?;
     let noun = parsed(line)?;
     let around = around(verb, &call)?;
     let clock = app.clock.clone();
@@ -40,8 +40,9 @@ pub fn run(app: App, data: PathBuf, by: Actor, verb: &Verb, call: Call) -> Resul
         server: None,
         reach,
     };
-    let output = noun.run(&context).map_err(|failure| refused(&failure))?;
-    Ok(answer(output))
+    let output = noun.run(&context).map_err(|failure| refused(&failure));
+    drop(files);
+    Ok(answer(output?))
 }
 
 /// What was not done, to whoever called.
@@ -82,7 +83,7 @@ pub fn answer(output: Output) -> Answer {
 }
 
 /// The command line of a call.
-fn line(verb: &Verb, call: &Call, files: &Path) -> Result<Vec<OsString>, Refused> {
+fn line(verb: &Verb, call: &Call, files: &mut Files) -> Result<Vec<OsString>, Refused> {
     let bad = |name: &str, message: String| {
         Err(Refused { param: Some(name.to_owned()), ..Refused::new(Why::Usage, message) })
     };
@@ -131,12 +132,12 @@ fn gone() -> Refused {
 fn given(
     command: &Command,
     call: &Call,
-    files: &Path,
+    files: &mut Files,
     is_last: bool,
     words: &mut Vec<OsString>,
 ) -> Result<(), Refused> {
     let mut free = Vec::new();
-    for arg in command.get_arguments().filter(|arg| !arg.is_global_set()) {
+    for arg in describe::offered(command) {
         let name = describe::name_of(arg);
         let Some(values) = call.values.get(&name) else { continue };
         if arg.is_positional() {
@@ -173,12 +174,23 @@ fn flag(long: &str, value: &std::ffi::OsStr) -> OsString {
     word
 }
 
+/// The files of a call, in a folder that is made when the first one is.
+struct Files {
+    within: PathBuf,
+    made: Option<TempDir>,
+}
+
 /// A file with a secret, for this user alone, as long as the call lasts.
-fn file(files: &Path, name: &str, value: &str) -> Result<PathBuf, Refused> {
+fn file(files: &mut Files, name: &str, value: &str) -> Result<PathBuf, Refused> {
     let failed = |e: std::io::Error| Refused::new(Why::Failed, format!("keep '{name}' for a moment: {e}"));
-    let mut file = tempfile::Builder::new().prefix("said").tempfile_in(files).map_err(failed)?;
+    let folder = match files.made.take() {
+        Some(folder) => folder,
+        None => TempDir::with_prefix_in(".call-", &files.within).map_err(failed)?,
+    };
+    let mut file = tempfile::Builder::new().prefix("said").tempfile_in(folder.path()).map_err(failed)?;
     file.write_all(value.as_bytes()).map_err(failed)?;
     let (_, path) = file.keep().map_err(|e| failed(e.error))?;
+    files.made = Some(folder);
     Ok(path)
 }
 

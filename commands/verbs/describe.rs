@@ -48,23 +48,36 @@ fn text(styled: Option<&clap::builder::StyledStr>) -> String {
 }
 
 fn params(command: &Command) -> Vec<Param> {
-    let offered = |arg: &&Arg| {
-        let name = arg.get_id().as_str();
-        !arg.is_global_set() && !arg.is_hide_set() && !LEFT_OUT.contains(&name) && !name.ends_with("_env")
+    offered(command).into_iter().map(param).collect()
+}
+
+/// The arguments of a command that can be given over the network: each name once. What may be said in a file or outright is
+/// said as in a file, since that may hold secrets.
+pub fn offered(command: &Command) -> Vec<&Arg> {
+    let fits = |arg: &&Arg| {
+        let name = name_of(arg);
+        let out = LEFT_OUT.contains(&name.as_str()) || name.ends_with("_env");
+        !out && !arg.is_global_set() && !arg.is_hide_set()
     };
-    command.get_arguments().filter(offered).map(param).collect()
+    let all: Vec<&Arg> = command.get_arguments().filter(fits).collect();
+    let has_file = |arg: &Arg| all.iter().any(|other| is_file(other) && name_of(other) == name_of(arg));
+    all.iter().copied().filter(|arg| is_file(arg) || !has_file(arg)).collect()
 }
 
 /// The name of a parameter: as its flag is written, in snake_case.
 pub fn name_of(arg: &Arg) -> String {
-    let name = arg.get_long().map_or_else(|| arg.get_id().as_str().to_owned(), |long| long.replace('-', "_"));
+    let id = arg.get_id().as_str();
+    // What a thing is to be called is another thing than what it is called.
+    let long = arg.get_long().filter(|_| id != "new_name");
+    let name = long.unwrap_or(id).replace('-', "_");
     // What is read from a file at the command line is said outright here.
     if is_file(arg) { name.strip_suffix("_file").unwrap_or(&name).to_owned() } else { name }
 }
 
-/// Whether a flag names a file that holds what is meant.
+/// Whether a flag names a file that holds what is meant. Over the network that is said outright.
 pub fn is_file(arg: &Arg) -> bool {
-    arg.get_value_names().is_some_and(|names| names.iter().any(|name| *name == "FILE"))
+    let names = arg.get_value_names().unwrap_or_default();
+    names.iter().any(|name| ["FILE", "PATH", "PATH|-"].contains(&name.as_str()))
 }
 
 fn param(arg: &Arg) -> Param {

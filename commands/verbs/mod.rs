@@ -157,6 +157,12 @@ mod tests {
         }
         assert!(missing.is_empty(), "neither callable nor at home: {missing:?}");
         let described = describe::all();
+        for verb in &described {
+            let names: std::collections::BTreeSet<_> = verb.params.iter().map(|param| &param.name).collect();
+            assert_eq!(names.len(), verb.params.len(), "{} {}: each name once", verb.noun, verb.verb);
+            let reads = |name: &str| name.ends_with("_file") || name.ends_with("_env") || name == "program";
+            assert!(!names.iter().any(|name| reads(name)), "{} {}: {names:?}", verb.noun, verb.verb);
+        }
         for (noun, verb, _) in CALLABLE {
             let begins = |one: &Verb| one.verb == *verb || one.verb.starts_with(&format!("{verb} "));
             assert!(
