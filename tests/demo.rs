@@ -126,7 +126,6 @@ fn the_page_of_the_demonstration_tells_the_story() {
     browser.shot("now");
     browser.go(&format!("{url}/devices?q=state:down,unreachable"));
     browser.wait("table.list");
-    browser.shot("devices");
     browser.go(&format!("{url}/tickets/1"));
     browser.wait("#h-why");
     browser.shot("ticket");
