@@ -187,3 +187,95 @@ async fn is_still_in(web: &Web, cookie: Option<[u8; 32]>) -> bool {
         tokio::task::spawn_blocking(move || store.read(|tx| crate::store::sessions::by_cookie(tx, &hash)));
     matches!(found.await, Ok(Ok(Some(_))))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use axum::http::{HeaderMap, Method};
+    use http_body_util::BodyExt;
+    use schedules::Clock;
+
+    use super::*;
+    use crate::app::App;
+    use crate::domain::user::{Role, User};
+    use crate::store::{Mode, Store};
+    use crate::web::verbs::{self, Call, Refused, Verb, Verbs, Why};
+
+    struct None;
+
+    impl Verbs for None {
+        fn all(&self) -> &[Verb] {
+            &[]
+        }
+
+        fn run(&self, _call: Call) -> Result<verbs::Answer, Refused> {
+            Err(Refused::new(Why::NotFound, "there is none"))
+        }
+    }
+
+    fn asked(web: &Web, user: i64) -> Asked {
+        let user = User {
+            id: UserId(user),
+            name: format!("user-{user}"),
+            role: Role::Viewer,
+            no_more_than: Option::None,
+            disabled_at: Option::None,
+        };
+        Asked {
+            web: web.clone(),
+            method: Method::GET,
+            path: "/events".to_owned(),
+            words: Vec::new(),
+            query: Vec::new(),
+            form: Vec::new(),
+            body: Vec::new(),
+            headers: HeaderMap::new(),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            who: Who::Program(user),
+        }
+    }
+
+    fn web(folder: &tempfile::TempDir) -> Web {
+        let clock = Clock::system();
+        let store = Store::open(&folder.path().join("live.db"), clock.clone(), Mode::Create).unwrap();
+        Web::new(App::new(store, clock).unwrap(), Arc::new(None), false)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_hundred_readers_are_told_for_an_hour_and_leave_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let web = web(&folder);
+        let mut readers = Vec::new();
+        for n in 0..200 {
+            let mut body = events(&asked(&web, n / 20)).unwrap().body;
+            readers.push(tokio::spawn(async move {
+                let mut told = 0;
+                while let Some(Ok(frame)) = body.frame().await {
+                    told += frame.into_data().unwrap().len();
+                }
+                told
+            }));
+        }
+        assert!(matches!(events(&asked(&web, 0)), Err(Trouble::Later(_))), "one user has twenty at most");
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert_eq!(web.streams.count(), 200);
+        web.streams.close();
+        for reader in readers {
+            let told = reader.await.unwrap();
+            assert!((2_000..4_000).contains(&told), "{told}: a sign every fifteen seconds, and no more");
+        }
+        assert_eq!(web.streams.count(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_does_not_read_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let web = web(&folder);
+        let body = events(&asked(&web, 1)).unwrap().body;
+        assert_eq!(web.streams.count(), 1);
+        tokio::time::sleep(Duration::from_secs(180)).await;
+        assert_eq!(web.streams.count(), 0);
+        drop(body);
+    }
+}
