@@ -70,7 +70,7 @@ const FROM: &str =
 pub const QUERY: &[Column] = &[
     Column::text("kind", "e.kind"),
     Column::text("actor", "e.actor"),
-    Column::text("device", "d.name"),
+    Column::named("device", "e.device_id IN (SELECT x.id FROM device x WHERE x.name"),
     Column::text("site", "s.name"),
     Column::number("ticket", "e.ticket_id"),
     Column::number("id", "e.id"),

@@ -66,6 +66,8 @@ pub enum Kind {
     Flag,
     /// Text of which the thing may have several.
     Exists,
+    /// The name of another thing, found first, so that an index of its number leads to those that are asked for.
+    Named,
 }
 
 impl Column {
@@ -103,6 +105,12 @@ impl Column {
     #[must_use]
     pub const fn exists(key: &'static str, sql: &'static str) -> Column {
         Column { key, kind: Kind::Exists, sql }
+    }
+
+    /// The name of another thing: an expression and a query of its numbers that ends with the name that is compared.
+    #[must_use]
+    pub const fn named(key: &'static str, sql: &'static str) -> Column {
+        Column { key, kind: Kind::Named, sql }
     }
 }
 
@@ -174,7 +182,7 @@ impl Page {
         let Some(sort) = sort else { return Ok(Page { limit, skip, sort: None }) };
         let (key, falling) = sort.strip_prefix('-').map_or((sort, false), |key| (key, true));
         let column = find(key, columns)?;
-        if matches!(column.kind, Kind::Exists) {
+        if matches!(column.kind, Kind::Exists | Kind::Named) {
             let why = "a thing may have several of them: it cannot be ordered by that".to_owned();
             return Err(BadQuery::BadValue { key: "sort".to_owned(), value: key.to_owned(), why });
         }
@@ -253,6 +261,11 @@ impl Building<'_> {
                 // `… AND t.tag` and the comparison, so that the comparison's left side is the query's last word.
                 let (query, last) = sql.rsplit_once(' ').unwrap_or(("", sql));
                 Ok(format!("EXISTS ({query} lower({last}){})", inner.trim_start_matches("lower()")))
+            }
+            Kind::Named => {
+                let inner = self.text("", value);
+                let (query, last) = sql.rsplit_once(' ').unwrap_or(("", sql));
+                Ok(format!("{query} lower({last}){})", inner.trim_start_matches("lower()")))
             }
             Kind::Words(words) => {
                 let known = words.iter().find(|word| word.eq_ignore_ascii_case(value));

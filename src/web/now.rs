@@ -2,11 +2,13 @@
 
 use maud::{Markup, html};
 
+use crate::domain::ids::OutageId;
+use crate::store::verdicts;
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
 use crate::web::lists::{Wanted, plain, rows};
 use crate::web::verbs::{Call, ParamKind};
-use crate::web::{layout, lists, nouns, things};
+use crate::web::{layout, lists, nouns};
 
 /// How many alerts, sites and events are shown.
 const ALERTS: usize = 30;
@@ -53,9 +55,7 @@ fn alerts(asked: &Asked) -> Result<Markup, Trouble> {
                     @if !word(row, "site").is_empty() { " · " a href=(nouns::link("sites", &word(row, "site"))) { (word(row, "site")) } }
                     @if !word(row, "assignee").is_empty() { " · " (word(row, "assignee")) }
                 }
-                @if let Some(exports::Value::Object(parts)) = verdict(asked, &word(row, "id"))? {
-                    @for (name, value) in &parts { @if *name == "sentence" { p.quiet { (plain(value)) } } }
-                }
+                @if let Some(sentence) = fault(asked, of(row, "outage").as_ref())? { p.quiet { (sentence) } }
                 @if let Some(exports::Value::List(all)) = of(row, "affected") {
                     @if !all.is_empty() { p.quiet { (all.len()) " more behind it" } }
                 }
@@ -66,11 +66,11 @@ fn alerts(asked: &Asked) -> Result<Markup, Trouble> {
     })
 }
 
-/// Where the fault of a ticket is, as far as is known.
-fn verdict(asked: &Asked, ticket: &str) -> Result<Option<exports::Value>, Trouble> {
-    let verbs = &asked.web.verbs;
-    let table = verbs.run(verbs.about(asked.user()?.clone(), "ticket", "show", ticket))?.table;
-    Ok(things::value(&table, "verdict").cloned())
+/// Where the fault of an outage is, as far as is known, in a sentence.
+fn fault(asked: &Asked, outage: Option<&exports::Value>) -> Result<Option<String>, Trouble> {
+    let Some(exports::Value::Int(number)) = outage else { return Ok(None) };
+    let given = asked.web.app.store.read(|tx| verdicts::of_outage(tx, OutageId(*number)))?;
+    Ok(given.map(|given| given.verdict.sentence))
 }
 
 fn sites(asked: &Asked) -> Result<Markup, Trouble> {
