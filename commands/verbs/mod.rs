@@ -4,6 +4,8 @@
 mod call;
 pub mod describe;
 
+use std::sync::OnceLock;
+
 use lineman::app::App;
 use lineman::domain::user::Subject::{Log, Network, Notify, Settings, Tickets, Users};
 use lineman::domain::user::{Right, may};
@@ -97,23 +99,24 @@ const AT_HOME: &[&str] = &["serve", "agent", "export", "completions"];
 /// The verbs over a server's store.
 pub struct Commands {
     app: App,
-    all: Vec<Verb>,
+    /// Described when somebody asks first: a server whose page nobody opens does without.
+    all: OnceLock<Vec<Verb>>,
 }
 
 impl Commands {
     /// All that can be called.
     pub fn new(app: App) -> Commands {
-        Commands { app, all: describe::all() }
+        Commands { app, all: OnceLock::new() }
     }
 }
 
 impl Verbs for Commands {
     fn all(&self) -> &[Verb] {
-        &self.all
+        self.all.get_or_init(describe::all)
     }
 
     fn run(&self, call: Call) -> Result<Answer, Refused> {
-        let found = self.all.iter().find(|verb| verb.noun == call.noun && verb.verb == call.verb);
+        let found = self.all().iter().find(|verb| verb.noun == call.noun && verb.verb == call.verb);
         let Some(verb) = found else {
             let what = format!("{} {}", call.noun, call.verb);
             return Err(Refused::new(Why::NotFound, format!("there is no '{}'", what.trim())));
