@@ -193,7 +193,9 @@ fn who(asked: &Asked) -> Result<Who, Trouble> {
     Ok(Who::Person(account.user, session))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The token that a program shows.
+#[must_use]
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())

@@ -12,7 +12,8 @@ use schedules::Millis;
 use tokio::sync::{mpsc, watch};
 
 use crate::domain::ids::UserId;
-use crate::store::events;
+use crate::secret;
+use crate::store::{self, events, sessions};
 use crate::web::Web;
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::{Asked, Who};
@@ -94,16 +95,17 @@ pub fn events(asked: &Asked) -> Result<Answer, Trouble> {
     let newest = web.app.store.read(events::newest)?.0;
     web.streams.newest.send_if_modified(|known| std::mem::replace(known, newest.max(*known)) < newest);
     let seen = asked.header("last-event-id").and_then(|id| id.parse().ok()).unwrap_or(newest);
-    let cookie = match asked.who {
-        Who::Person(..) => door::cookie_hash(asked),
-        Who::Nobody | Who::Program(_) => None,
+    let proof = match asked.who {
+        Who::Person(..) => door::cookie_hash(asked).map(Proof::Cookie),
+        Who::Program(_) => door::bearer(&asked.headers).map(|token| Proof::Token(secret::hash(token))),
+        Who::Nobody => None,
     };
     let (send, receive) = mpsc::channel(4);
     let runtime = tokio::runtime::Handle::current();
     if is_first {
         runtime.spawn(look(web.clone()));
     }
-    runtime.spawn(tell(web, seen, cookie, send, place));
+    runtime.spawn(tell(web, seen, proof, send, place));
     let body = Body::from_stream(Received(receive));
     Ok(Answer::of("text/event-stream", body).with(CACHE_CONTROL, "no-store"))
 }
@@ -138,7 +140,7 @@ async fn look(web: Web) {
 }
 
 /// Tells one reader.
-async fn tell(web: Web, mut seen: i64, cookie: Option<[u8; 32]>, send: mpsc::Sender<String>, place: Place) {
+async fn tell(web: Web, mut seen: i64, proof: Option<Proof>, send: mpsc::Sender<String>, place: Place) {
     let mut newest = web.streams.newest.subscribe();
     let mut closing = web.streams.closing.subscribe();
     let mut text = "retry: 3000\n: welcome\n\n".to_owned();
@@ -157,7 +159,7 @@ async fn tell(web: Web, mut seen: i64, cookie: Option<[u8; 32]>, send: mpsc::Sen
                 seen = now;
                 format!("id: {seen}\nevent: change\ndata: {seen}\n\n")
             }
-            Some(Next::Sign) if is_still_in(&web, cookie).await => ": still here\n\n".to_owned(),
+            Some(Next::Sign) if is_still_in(&web, proof).await => ": still here\n\n".to_owned(),
             Some(Next::Sign) | None => break,
         };
     }
@@ -179,13 +181,26 @@ async fn closed(closing: &mut watch::Receiver<bool>) {
     drop(closing.wait_for(|closing| *closing).await);
 }
 
-/// Whether the session lasts: a stream must not outlive it.
-async fn is_still_in(web: &Web, cookie: Option<[u8; 32]>) -> bool {
-    let Some(hash) = cookie else { return true };
+/// What let a reader in, as a hash.
+#[derive(Clone, Copy)]
+enum Proof {
+    Cookie([u8; 32]),
+    Token([u8; 32]),
+}
+
+/// Whether what let the reader in lasts: a stream must not outlive it.
+async fn is_still_in(web: &Web, proof: Option<Proof>) -> bool {
+    let Some(proof) = proof else { return true };
     let store = web.app.store.clone();
-    let found =
-        tokio::task::spawn_blocking(move || store.read(|tx| crate::store::sessions::by_cookie(tx, &hash)));
-    matches!(found.await, Ok(Ok(Some(_))))
+    let found = tokio::task::spawn_blocking(move || {
+        store.read(|tx| -> store::Result<bool> {
+            Ok(match proof {
+                Proof::Cookie(hash) => sessions::by_cookie(tx, &hash)?.is_some(),
+                Proof::Token(hash) => sessions::by_token(tx, &hash)?.is_some(),
+            })
+        })
+    });
+    matches!(found.await, Ok(Ok(true)))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ mod things;
 mod ticket;
 pub mod verbs;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::app::App;
 use verbs::Verbs;
@@ -40,7 +40,7 @@ pub struct Web {
     /// Whether browsers reach it by TLS: then cookies are for TLS alone.
     pub is_encrypted: bool,
     /// Passwords are hashed one at a time: each takes 19 MiB.
-    hashing: Arc<Mutex<()>>,
+    hashing: Arc<sign_in::Hashing>,
     /// Who listens to what happens.
     pub streams: live::Streams,
 }

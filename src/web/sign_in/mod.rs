@@ -1,6 +1,11 @@
 //! Signing in and out.
 
+mod hashing;
 pub mod you;
+
+pub use hashing::Hashing;
+
+use std::net::{IpAddr, Ipv6Addr};
 
 use maud::{Markup, html};
 use serde_json::json;
@@ -73,7 +78,7 @@ pub fn enter(asked: &Asked) -> Result<Answer, Trouble> {
     let to = inside(Some(field("to")));
     let what = [
         format!("account:{}", name.to_lowercase().chars().take(64).collect::<String>()),
-        format!("address:{}", asked.peer),
+        format!("address:{}", network(asked.peer)),
     ];
     let store = &asked.web.app.store;
     if let Some(until) = store.read(|tx| sessions::held_until(tx, &what))? {
@@ -82,10 +87,10 @@ pub fn enter(asked: &Asked) -> Result<Answer, Trouble> {
     let account =
         store.read(|tx| users::find(tx, name))?.filter(|account| account.user.disabled_at.is_none());
     let hash = account.as_ref().and_then(|account| account.password.as_deref());
-    let is_right = {
-        let _one = asked.web.hashing.lock();
-        password.chars().count() <= *PASSWORD.end() && secret::is_password(password, hash)
-    };
+    let is_right = asked
+        .web
+        .hashing
+        .alone(|| password.chars().count() <= *PASSWORD.end() && secret::is_password(password, hash))?;
     let let_in = match account.filter(|_| is_right) {
         Some(account) if second_factor(asked, &account, code)? => Some(account.user),
         _ => None,
@@ -103,6 +108,17 @@ pub fn enter(asked: &Asked) -> Result<Answer, Trouble> {
     };
     store.write(move |tx| sessions::succeeded(tx, &what))?;
     begin(asked, &user, to)
+}
+
+/// What counts as one address: of IPv6 the /64, of which one household has all.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(six) => match six.to_ipv4_mapped() {
+            Some(four) => four.into(),
+            None => Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX)).into(),
+        },
+    }
 }
 
 /// Whether the second factor is right, where one is asked for. It is good once.
@@ -192,8 +208,7 @@ fn new_password(asked: &Asked, user: &User) -> Result<String, Trouble> {
     if one != again {
         return Err(Trouble::Bad("the two passwords are not the same".to_owned()));
     }
-    let _one = asked.web.hashing.lock();
-    secret::hash_password(one).map_err(Trouble::Failed)
+    asked.web.hashing.alone(|| secret::hash_password(one))?.map_err(Trouble::Failed)
 }
 
 /// Ends the session.
@@ -211,6 +226,18 @@ pub fn leave(asked: &Asked) -> Result<Answer, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_has_a_network_of_addresses_guesses_as_one() {
+        for (peer, counts) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ] {
+            let counts: IpAddr = counts.parse().unwrap();
+            assert_eq!(network(peer.parse().unwrap()), counts);
+        }
+    }
 
     #[test]
     fn nobody_is_sent_elsewhere() {

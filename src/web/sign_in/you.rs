@@ -98,8 +98,8 @@ fn page(asked: &Asked, wrong: Option<&str>, new: Option<&Markup>) -> Result<Answ
 fn knows_password(asked: &Asked) -> Result<bool, Trouble> {
     let user = asked.user()?;
     let account = asked.web.app.store.read(|tx| users::of(tx, user.id))?;
-    let _one = asked.web.hashing.lock();
-    Ok(secret::is_password(asked.said("old").unwrap_or_default(), account.password.as_deref()))
+    let said = asked.said("old").unwrap_or_default();
+    asked.web.hashing.alone(|| secret::is_password(said, account.password.as_deref()))
 }
 
 /// Another password. All other sessions end.
