@@ -13,9 +13,14 @@ use lineman::store::notify::{entries, outbox};
 use lineman::store::{Error, Mode, checks, devices, events, maintenance, outages, sites, tickets};
 
 use crate::data::Context;
+use crate::event;
 use crate::failure::Failure;
 use crate::list::selection;
-use crate::output::{Fields, Form, Output};
+use crate::output::{Fields, Form, Output, Printer};
+use crate::remote::Server;
+
+/// How many events of a server elsewhere are asked for at once.
+const AT_ONCE: i64 = 10_000;
 
 /// Write a whole list, to standard output or to a file
 #[derive(Args)]
@@ -50,12 +55,7 @@ enum Tables {
 impl ExportOptions {
     /// Does it.
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
-        if context.printer.has_expression() {
-            return Err(Failure::usage("an export writes the list as it is, without --jq")
-                .hint("use --jq with `list`, as in `lineman device list --jq EXPR`"));
-        }
-        let format = self.format(context)?;
-        let fields = context.printer.fields();
+        let (format, fields) = (self.format(&context.printer)?, context.printer.fields());
         let app = context.app(Mode::Existing)?;
         let now = app.clock.now();
         let (columns, texts) = match self.table {
@@ -70,16 +70,44 @@ impl ExportOptions {
             Tables::Deliveries => (outbox::QUERY, outbox::TEXT),
         };
         let wanted = selection(&self.query.join(" "), columns, texts, now)?;
+        self.put(|out| self.write(&app, &wanted, (format, &fields), out))
+    }
+
+    /// Does it with the lists of a server elsewhere.
+    pub fn run_at(self, server: &Server, printer: &Printer) -> Result<Output, Failure> {
+        let (format, fields) = (self.format(printer)?, printer.fields());
+        let query = self.query.join(" ");
+        let list = match self.table {
+            Tables::Devices => ("device", "list"),
+            Tables::Tickets => ("ticket", "list"),
+            Tables::Outages => ("outage", "list"),
+            Tables::Events => return self.put(|out| events_at(server, &query, (format, &fields), out)),
+            Tables::Sites => ("site", "list"),
+            Tables::Checks => ("check", "list"),
+            Tables::Maintenance => ("maintenance", "list"),
+            Tables::Notifications => ("notify", "list"),
+            Tables::Deliveries => ("notify", "outbox"),
+        };
+        let table = server.list(list, &query, &[("limit", 0)])?;
+        self.put(|out| Ok(exports::write(&fields.of(table)?, format, out)?))
+    }
+
+    /// Has it written where it was asked for.
+    fn put(&self, write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<Output, Failure> {
         match &self.to {
-            None => self.write(&app, &wanted, (format, &fields), io::stdout().lock())?,
-            Some(file) => beside(file, |out| self.write(&app, &wanted, (format, &fields), out))?,
+            None => write(&mut io::stdout().lock())?,
+            Some(file) => beside(file, write)?,
         }
         Ok(Output::Nothing)
     }
 
-    fn format(&self, context: &Context) -> Result<Format, Failure> {
+    fn format(&self, printer: &Printer) -> Result<Format, Failure> {
+        if printer.has_expression() {
+            return Err(Failure::usage("an export writes the list as it is, without --jq")
+                .hint("use --jq with `list`, as in `lineman device list --jq EXPR`"));
+        }
         let ending = self.to.as_deref().and_then(Path::extension).and_then(|ending| ending.to_str());
-        match (context.printer.asked(), ending) {
+        match (printer.asked(), ending) {
             (Some(Form::Format(format)), _) => Ok(format),
             (Some(Form::Table), _) => {
                 Err(Failure::usage("an export is no table for people")
@@ -153,6 +181,28 @@ fn events_one_by_one(
     }
 }
 
+/// The log of a server elsewhere, piece by piece.
+fn events_at(
+    server: &Server,
+    query: &str,
+    (format, fields): (Format, &Fields),
+    out: impl Write,
+) -> Result<(), Failure> {
+    let page = |after| server.list(event::LIST, query, &[("limit", AT_ONCE), ("after", after)]);
+    let mut table = page(0)?;
+    let mut writer =
+        Writer::new(format, &fields.of(Table::new("events", table.columns.clone()))?.columns, out)?;
+    loop {
+        let is_last = table.rows.len() < usize::try_from(AT_ONCE).unwrap_or(usize::MAX);
+        let last = table.rows.last().and_then(|row| row.first()).cloned();
+        for row in fields.of(table)?.rows {
+            writer.row(&row)?;
+        }
+        let (false, Some(Value::Int(last))) = (is_last, last) else { return Ok(writer.finish()?) };
+        table = page(last)?;
+    }
+}
+
 /// Writes a file beside the one that is meant, and puts it in its place when it is whole.
 fn beside(file: &Path, write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
     let failed = |e: io::Error| Failure::failed(format!("write {}: {e}", file.display()));
@@ -184,7 +234,6 @@ mod tests {
 
     use super::*;
     use crate::failure::Code;
-    use crate::output::Printer;
     use crate::{Cli, Global, Noun};
 
     /// Runs a command line over the data in `folder`.

@@ -149,7 +149,7 @@ impl Noun {
 
     /// Whether it is about this machine, whatever server is named.
     fn is_at_home(&self) -> bool {
-        matches!(self, Noun::Serve(_) | Noun::Agent(_) | Noun::Export(_) | Noun::Completions(_))
+        matches!(self, Noun::Serve(_) | Noun::Agent(_) | Noun::Completions(_))
     }
 
     fn run(self, context: &Context) -> Result<Output, Failure> {
@@ -216,7 +216,14 @@ fn run() -> Result<(), Failure> {
     if let Some(server) = server.as_ref().filter(|_| !cli.noun.is_at_home()) {
         let token = token.or_else(|| word("LINEMAN_TOKEN"));
         let key = server_key.or_else(|| word("LINEMAN_SERVER_KEY"));
-        let answer = remote::run(server, token, key.as_deref(), again)?;
+        let server = remote::Server::at(server, token, key.as_deref())?;
+        let answer = match cli.noun {
+            Noun::Export(options) => options.run_at(&server, &printer)?,
+            Noun::Event(event::EventVerb::List(options)) if options.follow => {
+                options.follow_at(&server, &printer)?
+            }
+            _ => server.run(again)?,
+        };
         return printer.print(answer);
     }
     let context = Context { data, clock, printer, yes, server, reach: Reach::Folder };

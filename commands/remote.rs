@@ -23,53 +23,87 @@ const MAX_TEXT: u64 = 64 * 1024;
 /// The longest answer.
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 
-/// Does the command of this line at a server.
-pub fn run(
-    server: &str,
-    token: Option<String>,
-    key: Option<&str>,
-    line: Vec<OsString>,
-) -> Result<Output, Failure> {
-    let server = server.trim_end_matches('/');
-    let uri: Uri = server.parse().map_err(|_| bad_server(server))?;
-    let is_safe = match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") => {
-            uri.host().is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]")
+/// A server elsewhere, as a command line calls it.
+pub struct Server {
+    url: String,
+    token: String,
+    agent: ureq::Agent,
+}
+
+impl Server {
+    /// The server at `url`, called with this token, and known by its key where one is named.
+    pub fn at(url: &str, token: Option<String>, key: Option<&str>) -> Result<Server, Failure> {
+        let url = url.trim_end_matches('/');
+        let uri: Uri = url.parse().map_err(|_| bad_server(url))?;
+        let is_safe = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => uri
+                .host()
+                .is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]"),
+            _ => return Err(bad_server(url)),
+        };
+        if !is_safe {
+            return Err(Failure::usage(format!("'{url}' would send the token unencrypted: use https://")));
         }
-        _ => return Err(bad_server(server)),
-    };
-    if !is_safe {
-        return Err(Failure::usage(format!("'{server}' would send the token unencrypted: use https://")));
+        let token = token.ok_or_else(|| {
+            Failure::usage("--server needs a token")
+                .hint("make one there: lineman token add NAME --user USER --role ROLE")
+        })?;
+        let token = match token.strip_prefix('@') {
+            Some(path) => text_of(path)?,
+            None => token,
+        };
+        let pin = key.map(pin).transpose()?;
+        Ok(Server { url: url.to_owned(), token: token.trim().to_owned(), agent: connections(pin) })
     }
-    let token = token.ok_or_else(|| {
-        Failure::usage("--server needs a token")
-            .hint("make one there: lineman token add NAME --user USER --role ROLE")
-    })?;
-    let token = match token.strip_prefix('@') {
-        Some(path) => text_of(path)?,
-        None => token,
-    };
-    let pin = key.map(pin).transpose()?;
-    let matches = Cli::command().try_get_matches_from(line).unwrap_or_else(|e| e.exit());
-    let (verb, fields) = said(&matches)?;
-    let (method, url, body) = request(server, &verb, fields)?;
-    let request = Request::builder()
-        .method(method)
-        .uri(url)
-        .header("authorization", format!("Bearer {}", token.trim()))
-        .header("accept", WITH_COLUMNS)
-        .header("content-type", "application/json");
-    let request = request.body(body).map_err(|e| Failure::usage(format!("call {server}: {e}")))?;
-    let answer = connections(pin).run(request);
-    let mut answer = answer.map_err(|e| Failure::failed(format!("call {server}: {e}")))?;
-    let status = answer.status().as_u16();
-    let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
-    let text = text.map_err(|e| Failure::failed(format!("read the answer of {server}: {e}")))?;
-    let json: Json = serde_json::from_str(&text).map_err(|_| {
-        Failure::failed(format!("{server} answers {status}, and not as a lineman server does"))
-    })?;
-    if (200..300).contains(&status) { output(&json) } else { Err(refused(status, &json)) }
+
+    /// Does the command of this line there.
+    pub fn run(&self, line: Vec<OsString>) -> Result<Output, Failure> {
+        let matches = Cli::command().try_get_matches_from(line).unwrap_or_else(|e| e.exit());
+        let (verb, fields) = said(&matches)?;
+        output(&self.call(&verb, fields)?)
+    }
+
+    /// What a verb of a noun lists of this `query`, with these further words.
+    pub fn list(
+        &self,
+        (noun, list): (&str, &str),
+        query: &str,
+        words: &[(&str, i64)],
+    ) -> Result<Table, Failure> {
+        let verb = describe::all().into_iter().find(|verb| verb.noun == noun && verb.verb == list);
+        let verb = verb.ok_or_else(|| Failure::failed(format!("'{noun} {list}' is no list")))?;
+        let mut fields: Map<String, Json> =
+            words.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+        if !query.is_empty() {
+            fields.insert("query".to_owned(), query.into());
+        }
+        match output(&self.call(&verb, fields)?)? {
+            Output::Table(table) | Output::Judged(table, _) => Ok(table),
+            _ => Err(not_this_version()),
+        }
+    }
+
+    fn call(&self, verb: &Verb, fields: Map<String, Json>) -> Result<Json, Failure> {
+        let server = &self.url;
+        let (method, url, body) = request(server, verb, fields)?;
+        let request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("accept", WITH_COLUMNS)
+            .header("content-type", "application/json");
+        let request = request.body(body).map_err(|e| Failure::usage(format!("call {server}: {e}")))?;
+        let answer = self.agent.run(request);
+        let mut answer = answer.map_err(|e| Failure::failed(format!("call {server}: {e}")))?;
+        let status = answer.status().as_u16();
+        let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+        let text = text.map_err(|e| Failure::failed(format!("read the answer of {server}: {e}")))?;
+        let json: Json = serde_json::from_str(&text).map_err(|_| {
+            Failure::failed(format!("{server} answers {status}, and not as a lineman server does"))
+        })?;
+        if (200..300).contains(&status) { Ok(json) } else { Err(refused(status, &json)) }
+    }
 }
 
 fn bad_server(server: &str) -> Failure {
@@ -199,16 +233,18 @@ fn request(
     Ok((method, url, String::new()))
 }
 
+fn not_this_version() -> Failure {
+    Failure::failed("the answer is not one of this lineman's: is the server of another version?")
+}
+
 /// An answer with its columns, as a command's output.
 fn output(json: &Json) -> Result<Output, Failure> {
-    let bad =
-        || Failure::failed("the answer is not one of this lineman's: is the server of another version?");
     let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
     if json["again"] == true {
         return Ok(Output::Again(json.to_string()));
     }
     let mut columns = Vec::new();
-    for column in json["columns"].as_array().ok_or_else(bad)? {
+    for column in json["columns"].as_array().ok_or_else(not_this_version)? {
         // A command prints one answer: what stays of it stays until the end anyway.
         let word = |key: &str| -> &'static str { column[key].as_str().unwrap_or_default().to_owned().leak() };
         let kind = match column["kind"].as_str() {
@@ -226,18 +262,19 @@ fn output(json: &Json) -> Result<Output, Failure> {
         columns.push(if column["shown"] == true { made } else { made.hidden() });
     }
     let mut table = Table::new(text("name"), columns);
-    for row in json["rows"].as_array().ok_or_else(bad)? {
+    for row in json["rows"].as_array().ok_or_else(not_this_version)? {
         let cells = table.columns.iter().map(|column| value(column.kind, &row[column.key])).collect();
         table.rows.push(cells);
     }
     let wrong = json["wrong"].as_str().map(Failure::failed);
     Ok(match json["shape"].as_str() {
+        Some("list") if wrong.is_none() => Output::Table(table),
         Some("list") => Output::Judged(table, wrong),
         Some("one") => Output::Record(table),
         Some("changed") => Output::Changed(table, text("said")),
         Some("said") => Output::Answer(table, text("said"), wrong),
         Some("text") => Output::Text(text("said")),
-        _ => return Err(bad()),
+        _ => return Err(not_this_version()),
     })
 }
 
@@ -315,6 +352,12 @@ mod tests {
                 "PUT",
                 "https://s/api/v1/settings/check.every",
                 r#"{"value":"9s"}"#,
+            ),
+            (
+                vec!["event", "list", "--after", "7", "--limit", "500"],
+                "GET",
+                "https://s/api/v1/events?after=7&limit=500",
+                "",
             ),
             (vec!["doctor"], "GET", "https://s/api/v1/doctor", ""),
         ] {

@@ -6,6 +6,7 @@ mod checks;
 mod demo;
 mod dns;
 mod durability;
+mod elsewhere;
 mod harness;
 mod history;
 mod house;

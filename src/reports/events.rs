@@ -2,6 +2,7 @@
 
 use exports::{Column, Table, Value};
 
+use crate::domain::ids::EventId;
 use crate::reports::{json, maybe_text, time};
 use crate::store::events::{self, Event};
 use crate::store::filter::{Page, Selection};
@@ -17,6 +18,18 @@ pub fn list(tx: &Tx, wanted: &Selection, page: &Page) -> Result<Table> {
         table.push(row(&event));
         Ok(())
     })?;
+    Ok(table)
+}
+
+/// The events after one, oldest first, at most `limit` of them.
+///
+/// # Errors
+/// The database's.
+pub fn after(tx: &Tx, after: EventId, wanted: &Selection, limit: u32) -> Result<Table> {
+    let mut table = Table::new("events", columns());
+    for event in events::after(tx, after, wanted, limit)? {
+        table.push(row(&event));
+    }
     Ok(table)
 }
 

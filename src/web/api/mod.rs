@@ -20,6 +20,8 @@ use paths::Place;
 const USUAL: usize = 1_000;
 /// The most that are asked for at once.
 const MOST: usize = 10_000;
+/// As many as a command line far away gets that asks for all.
+const MOST_OF_ALL: usize = 1_000_000;
 /// What a command line far away asks for: the answer with its columns.
 pub const WITH_COLUMNS: &str = "application/vnd.lineman.answer+json";
 
@@ -46,13 +48,14 @@ fn answer(asked: &Asked) -> Result<Answer, Trouble> {
         if thing.is_some() && verb.subject() == Some(name.as_str()) {
             return Err(wrong(&name, format!("'{name}' stands in the path")));
         }
-        if name == "after" && verb.verb == "list" {
+        if name == "after" && verb.verb == "list" && !takes(verb, "after") {
             after = values.first().cloned();
             continue;
         }
         call.values.insert(name, values);
     }
-    let limit = paged(verb, &mut call, after)?;
+    let all = asked.header("accept").is_some_and(|accept| accept.contains(WITH_COLUMNS));
+    let limit = paged(verb, &mut call, after, all)?;
     call.if_match = asked.headers.get(IF_MATCH).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     call.once = asked.header("idempotency-key").map(ToOwned::to_owned);
     if call.if_match.is_some() && thing.is_none() {
@@ -62,10 +65,13 @@ fn answer(asked: &Asked) -> Result<Answer, Trouble> {
     Ok(told(asked, verb, &done, limit))
 }
 
-/// A query's word for `after`, and how many rows are asked for.
-fn paged(verb: &Verb, call: &mut Call, after: Option<String>) -> Result<Option<usize>, Trouble> {
-    let takes = |name: &str| verb.params.iter().any(|param| param.name == name);
-    if !verb.only_asks() || !takes("limit") {
+fn takes(verb: &Verb, name: &str) -> bool {
+    verb.params.iter().any(|param| param.name == name)
+}
+
+/// A query's word for `after`, and how many rows are asked for. A command line may ask for all.
+fn paged(verb: &Verb, call: &mut Call, after: Option<String>, all: bool) -> Result<Option<usize>, Trouble> {
+    if !verb.only_asks() || !takes(verb, "limit") {
         return if after.is_some() {
             Err(wrong("after", "this list has no pages".to_owned()))
         } else {
@@ -75,13 +81,14 @@ fn paged(verb: &Verb, call: &mut Call, after: Option<String>) -> Result<Option<u
     let limit =
         call.values.get("limit").and_then(|values| values.first()).map_or(Ok(USUAL), |text| text.parse());
     let limit = limit.map_err(|_| wrong("limit", "'limit' is a whole number".to_owned()))?;
-    if limit == 0 || limit > MOST {
+    let limit = if all && limit == 0 { MOST_OF_ALL } else { limit };
+    if limit == 0 || (limit > MOST && !all) {
         return Err(wrong("limit", format!("'limit' is from 1 to {MOST}")));
     }
     call.values.insert("limit".to_owned(), vec![limit.to_string()]);
     if let Some(after) = after {
         let id: i64 = after.parse().map_err(|_| wrong("after", "'after' is an id".to_owned()))?;
-        if !takes("sort") || call.values.contains_key("sort") {
+        if !takes(verb, "sort") || call.values.contains_key("sort") {
             return Err(wrong("after", "'after' is for lists in the order of their ids".to_owned()));
         }
         call.values.entry("query".to_owned()).or_default().push(format!("id:>{id}"));
