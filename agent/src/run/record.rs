@@ -230,8 +230,12 @@ impl<L: Link> Agent<L> {
     /// answer, and seldom on a good day, when the server has everything anyway.
     pub(super) fn write(&mut self, now: Now) -> Result<(), Error> {
         self.keep_outage(now)?;
-        let lines = if *self.state.standing() == Standing::Online { CALM } else { 1 };
-        let due = self.disk.flushed_at + self.state.record_every().times(lines);
+        let mut due = self.disk.flushed_at + self.state.record_every();
+        if *self.state.standing() == Standing::Online {
+            // What the server is about to acknowledge would be written only to be deleted.
+            let awaits = i64::from(self.spool.waiting() > 0);
+            due = self.disk.flushed_at + self.state.record_every().times(CALM + awaits);
+        }
         if !self.spool.is_dirty() || (!self.disk.presses && now.steady < due) {
             return Ok(());
         }

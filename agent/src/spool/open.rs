@@ -197,12 +197,13 @@ fn connect(path: &Path) -> Result<Spool, SpoolError> {
     )
     .map_err(|e| SpoolError::Open { path: path.to_owned(), source: e.into() })?;
     db.busy_timeout(Duration::from_secs(2))?;
+    // Nobody else writes here, and so the index of the journal can be in memory: in a file it would be most of what is
+    // written. This must come before anything that reads the database, the other settings included. Whoever looks in from
+    // outside sees the database as it was when the journal was last folded in.
+    db.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
     // Memory: an agent's whole database is seldom larger than this, and it is read in order.
     db.pragma_update(None, "cache_size", -256)?;
     db.pragma_update(None, "page_size", PAGE_BYTES)?;
-    // Nobody else writes here, and so the index of the journal can be in memory: in a file it would be most of what is
-    // written. Whoever looks in from outside sees the database as it was when the journal was last folded in.
-    db.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
     db.pragma_update(None, "mmap_size", 0)?;
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "journal_size_limit", 4 * 1024 * 1024)?;

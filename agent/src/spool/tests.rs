@@ -491,6 +491,7 @@ fn on_a_good_day_nothing_is_written_between_two_flushes() {
     spool.flush(stamp(1)).unwrap();
     let journal = || std::fs::read(dir.path().join("agent.db-wal")).unwrap();
     let before = journal();
+    assert!(!dir.path().join("agent.db-shm").exists(), "the journal's index costs no writes");
     for n in 0..20 {
         spool.append(&[result(1), result(2)], stamp(n)).unwrap();
         let batch = seqs(&spool.batch(500, 1_000_000).unwrap());
