@@ -295,6 +295,7 @@ fn as_siblings(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
     let what = format!("{} at the same site went dark within a minute of it, and tells so", sibling.name);
     let sure = u8::try_from(u32::from(sure) * 8 / 10).unwrap_or(sure);
     let mut found = Finding::new(code, sure, dossier.from, vec![Evidence::of(what)]);
+    found.is_hearsay = true;
     found.devices = 1 + cohort.siblings.iter().filter(|sibling| sibling.dark_since(dossier.from)).count();
     Some(found)
 }

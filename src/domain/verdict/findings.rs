@@ -26,6 +26,8 @@ pub struct Finding {
     pub address: Option<IpAddr>,
     /// How many devices it concerns.
     pub devices: usize,
+    /// Another device of the site told it, this one cannot.
+    pub is_hearsay: bool,
     /// Who acts, where that is somebody else than usually.
     pub who: Option<Who>,
     /// A second fault that the same look found.
@@ -45,6 +47,7 @@ impl Finding {
             thing: String::new(),
             address: None,
             devices: 1,
+            is_hearsay: false,
             who: None,
             also: None,
         }

@@ -94,7 +94,7 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
     let thing = found.thing.as_str();
     let named = |before: &str| if thing.is_empty() { String::new() } else { format!("{before}{thing}") };
     match found.code {
-        Code::SitePower => site_power(here, found.devices, when),
+        Code::SitePower => site_power(here, found, when),
         Code::DevicePower => {
             format!("{device} lost its power {when}: it rebooted, and had not been shut down.")
         }
@@ -169,7 +169,11 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
     }
 }
 
-fn site_power(here: &str, devices: usize, when: &str) -> String {
+fn site_power(here: &str, found: &Finding, when: &str) -> String {
+    let devices = found.devices;
+    if found.is_hearsay {
+        return format!("Power was lost at {here} {when}: {devices} devices went dark together.");
+    }
     let neither = if devices == 2 { "neither" } else { "none" };
     format!("Power was lost at {here} {when}: {devices} devices rebooted, {neither} shut down cleanly.")
 }

@@ -89,6 +89,14 @@ fn the_sentence_is_told_on_the_clocks_of_the_site() {
         verdict.sentence,
         "Power was lost at north from 02:11 to 02:47: 2 devices rebooted, neither shut down cleanly."
     );
+    let dark = |name: &str| Sibling { dark: vec![(FROM, UNTIL)], ..sibling(name) };
+    let teller = Sibling { verdict: Some((Code::SitePower, 95)), ..dark("router") };
+    let mute = Cohort { has_agent: false, siblings: vec![teller, dark("camera")], ..others_fine() };
+    assert_eq!(
+        judge(&empty(), &mute).sentence,
+        "Power was lost at north from 02:11 to 02:48: 3 devices went dark together.",
+        "what a device without an agent did is not known"
+    );
     let cut = good().cut_beyond_gateway(&["192.0.2.1"]);
     let verdict = judge(&climbs(&[(0, &cut), (10, &cut)]), &others_fine());
     assert_eq!(
