@@ -279,7 +279,14 @@ fn take(mut stream: TcpStream, heard: &Heard, random: &mut fastrand::Rng) -> std
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let (mut key, mut length, mut line) = (String::new(), 0, String::new());
-    while reader.read_line(&mut line)? > 0 && line.trim() != "" {
+    loop {
+        if reader.read_line(&mut line)? == 0 {
+            // Whoever called was killed before it had said all.
+            return Ok(());
+        }
+        if line.trim().is_empty() {
+            break;
+        }
         if let Some((name, value)) = line.split_once(':') {
             match name.to_lowercase().as_str() {
                 "idempotency-key" => key = value.trim().to_owned(),
