@@ -1,7 +1,9 @@
 //! A call of a verb: made a command line, parsed and run as any other, for the user that calls.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 
 use clap::{Command, CommandFactory, Parser};
@@ -10,7 +12,7 @@ use lineman::domain::ids::UserId;
 use lineman::store::events::Actor;
 use lineman::store::{Tx, WriteTx, sessions};
 use lineman::web::verbs::{Answer, Call, ParamKind, Refused, Shape, Verb, Why};
-use tempfile::TempDir;
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::describe;
 use crate::data::{Around, Context, Inside, Reach};
@@ -25,8 +27,8 @@ const MAX_ONCE: usize = 200;
 
 /// Runs a verb for whoever calls; that it may is settled.
 pub fn run(app: App, data: PathBuf, by: Actor, verb: &Verb, call: Call) -> Result<Answer, Refused> {
-    // Secrets are said in files at the command line: those of this call are gone when it is over.
-    let mut files = Files { within: data.clone(), made: None };
+    // Secrets are said in files at the command line.
+    let mut files = Files::default();
     let line = line(verb, &call, &mut files)?;
     let noun = parsed(line)?;
     let around = around(verb, &call)?;
@@ -174,23 +176,18 @@ fn flag(long: &str, value: &std::ffi::OsStr) -> OsString {
     word
 }
 
-/// The files of a call, in a folder that is made when the first one is.
-struct Files {
-    within: PathBuf,
-    made: Option<TempDir>,
-}
+/// The files of a call: they are in memory alone, so that no secret is left on the disk, whatever happens meanwhile.
+#[derive(Default)]
+struct Files(Vec<File>);
 
-/// A file with a secret, for this user alone, as long as the call lasts.
+/// A file with what is said for `name`, as long as the call lasts.
 fn file(files: &mut Files, name: &str, value: &str) -> Result<PathBuf, Refused> {
     let failed = |e: std::io::Error| Refused::new(Why::Failed, format!("keep '{name}' for a moment: {e}"));
-    let folder = match files.made.take() {
-        Some(folder) => folder,
-        None => TempDir::with_prefix_in(".call-", &files.within).map_err(failed)?,
-    };
-    let mut file = tempfile::Builder::new().prefix("said").tempfile_in(folder.path()).map_err(failed)?;
+    let held = memfd_create(c"lineman", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let mut file = File::from(held);
     file.write_all(value.as_bytes()).map_err(failed)?;
-    let (_, path) = file.keep().map_err(|e| failed(e.error))?;
-    files.made = Some(folder);
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    files.0.push(file);
     Ok(path)
 }
 
