@@ -28,6 +28,7 @@ mod output;
 mod probe;
 mod remote;
 mod report;
+mod schedule;
 mod serve;
 mod setting;
 mod site;
@@ -127,6 +128,8 @@ enum Noun {
     #[command(subcommand)]
     Setting(setting::SettingVerb),
     #[command(subcommand)]
+    Schedule(schedule::ScheduleVerb),
+    #[command(subcommand)]
     User(user::UserVerb),
     #[command(subcommand)]
     Token(token::TokenVerb),
@@ -166,6 +169,7 @@ impl Noun {
             Noun::Report(verb) => verb.run(context),
             Noun::Notify(verb) => verb.run(context),
             Noun::Setting(verb) => verb.run(context),
+            Noun::Schedule(verb) => verb.run(context),
             Noun::User(verb) => verb.run(context),
             Noun::Token(verb) => verb.run(context),
             Noun::Dns(verb) => verb.run(context),

@@ -153,3 +153,23 @@ fn one_folder_has_one_server() {
     let again = world.serve_with(&address, &[]);
     assert_eq!(again.stop(), Some(0));
 }
+
+#[test]
+fn schedules_tell_when_they_ran_and_run_next() {
+    let world = World::turned().steps_of(6 * 3_600_000);
+    let listed = || world.json(&["schedule", "list"])[0].clone();
+    let server = world.serve();
+    let first = listed();
+    assert!(first["last_ran_at"].is_null() && first["outcome"].is_null(), "{first}");
+    world.turn(86_400_000);
+    // A schedule that is changed is looked at at once; the night's run was missed meanwhile.
+    world.ok(&["setting", "set", "maintenance.when", "*/2 * * * *"]);
+    wait_for("what was missed to be made up", || !listed()["last_ran_at"].is_null());
+    let nightly = listed();
+    assert_eq!((&nightly["name"], &nightly["when"]), (&"maintenance".into(), &"*/2 * * * *".into()));
+    assert!(nightly["outcome"].as_str().is_some_and(|text| text.contains("forgotten")), "{nightly}");
+    let time = |key: &str| nightly[key].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time");
+    let (last, next) = (time("last_ran_at").as_second(), time("next_at").as_second());
+    assert!(next % 120 == 0 && next > last && next - last <= 120, "{nightly}");
+    assert_eq!(server.stop(), Some(0));
+}

@@ -56,6 +56,7 @@ pub const CALLABLE: &[(&str, &str, Right)] = &[
     ("outage", "list", Right::see(Network)),
     ("outage", "show", Right::see(Network)),
     ("report", "availability", Right::see(Network)),
+    ("schedule", "list", Right::see(Settings)),
     ("setting", "list", Right::see(Settings)),
     ("setting", "set", Right::change(Settings)),
     ("setting", "unset", Right::change(Settings)),

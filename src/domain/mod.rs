@@ -19,6 +19,7 @@ pub mod outage;
 pub mod packed;
 pub mod provider;
 pub mod query;
+pub mod schedule;
 pub mod service;
 
 pub mod rollup;

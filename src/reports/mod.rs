@@ -8,6 +8,7 @@ pub mod dns;
 pub mod doctor;
 pub mod events;
 pub mod history;
+pub mod jobs;
 pub mod maintenance;
 pub mod notify;
 pub mod outages;

@@ -12,12 +12,11 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 
 use crate::app::App;
 use crate::domain::event::{About, Kind};
+use crate::domain::schedule;
 use crate::store::events::Actor;
 use crate::store::notify::{looks, outbox};
 use crate::store::{self, agents, checks, events, history, jobs};
 
-/// The name of the nightly care of the database.
-pub const MAINTENANCE: &str = "maintenance";
 /// The most rows that are forgotten in one transaction.
 const AT_ONCE: u32 = 10_000;
 /// Room for firings that wait to be taken: far more than there are jobs, since what does not fit is lost. It is taken
@@ -34,7 +33,7 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) -> anyhow::Result<()
     scheduler.start().await?;
     let mut running = None;
     loop {
-        let line = app.known().settings.text("maintenance.when").to_owned();
+        let line = app.known().settings.text(schedule::MAINTENANCE.setting).to_owned();
         if running.as_ref().is_none_or(|(known, _): &(String, _)| *known != line) {
             if let Some((_, id)) = running.take() {
                 scheduler.remove(&id).await?;
@@ -69,7 +68,7 @@ fn job(app: &App, cadence: &Cadence) -> anyhow::Result<Job> {
 
 async fn attempt(app: &App) {
     if let Err(error) = maintain_if_due(app).await {
-        tracing::error!(%error, job = MAINTENANCE, "a scheduled job failed");
+        tracing::error!(%error, job = schedule::MAINTENANCE.name, "a scheduled job failed");
     }
 }
 
@@ -78,14 +77,16 @@ async fn attempt(app: &App) {
 /// # Errors
 /// The database's.
 pub async fn maintain_if_due(app: &App) -> store::Result<bool> {
-    let Ok(cadence) = Cadence::from_str(app.known().settings.text("maintenance.when")) else {
+    let Ok(cadence) = Cadence::from_str(app.known().settings.text(schedule::MAINTENANCE.setting)) else {
         return Ok(false);
     };
-    app.store.submit(|tx| jobs::await_first(tx, MAINTENANCE)).await?;
+    app.store.submit(|tx| jobs::await_first(tx, schedule::MAINTENANCE.name)).await?;
     let now = app.clock.now();
-    let Some(job) = app.store.read(|tx| jobs::find(tx, MAINTENANCE))? else { return Ok(false) };
+    let Some(job) = app.store.read(|tx| jobs::find(tx, schedule::MAINTENANCE.name))? else {
+        return Ok(false);
+    };
     let Some(due) = last_due(&cadence, job.last_due_at, now) else { return Ok(false) };
-    if !app.store.submit(move |tx| jobs::claim(tx, MAINTENANCE, due)).await? {
+    if !app.store.submit(move |tx| jobs::claim(tx, schedule::MAINTENANCE.name, due)).await? {
         return Ok(false);
     }
     let watch = Instant::now();
@@ -95,11 +96,12 @@ pub async fn maintain_if_due(app: &App) -> store::Result<bool> {
         Ok(forgotten) => (Kind::JobRan, format!("{forgotten} old rows forgotten")),
         Err(error) => (Kind::JobFailed, error.to_string()),
     };
-    tracing::info!(job = MAINTENANCE, took_ms = took.0, outcome = %text, "job ran");
+    tracing::info!(job = schedule::MAINTENANCE.name, took_ms = took.0, outcome = %text, "job ran");
     app.store
         .submit(move |tx| {
-            jobs::ran(tx, MAINTENANCE, took, &text)?;
-            let body = json!({"job": MAINTENANCE, "due_at": due, "took_ms": took, "outcome": text});
+            jobs::ran(tx, schedule::MAINTENANCE.name, took, &text)?;
+            let body =
+                json!({"job": schedule::MAINTENANCE.name, "due_at": due, "took_ms": took, "outcome": text});
             events::record(tx, &Actor::System, kind, About::default(), &body)
         })
         .await?;

@@ -150,7 +150,7 @@ fn toolbar(asked: &Asked, noun: &Noun, wanted: &Wanted, wrong: Option<&str>) -> 
             @if noun.path == "notify" && can(asked, noun, "add") { a.button href="/new/notify" { "Add" } a.button href="/outbox" { "Outbox" } }
             @if noun.path == "tickets" { a.button href="/board" { "Board" } }
             @if noun.path == "users" { a.button href="/tokens" { "Tokens" } }
-            @if noun.path == "settings" { a.button href="/dns" { "DNS" } a.button href="/doctor" { "Doctor" } a.button href="/api" { "API" } }
+            @if noun.path == "settings" { a.button href="/dns" { "DNS" } a.button href="/schedules" { "Schedules" } a.button href="/doctor" { "Doctor" } a.button href="/api" { "API" } }
             @if noun.path == "devices" { a.button href="/checks" { "Checks" } }
         }
         @if let Some(wrong) = wrong { p.wrong #q-wrong role="alert" { (layout::sentence(wrong)) } }

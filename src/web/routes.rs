@@ -73,6 +73,7 @@ const OF_NOUNS: &[[Route; 4]] = &[
     noun!("outbox"),
     noun!("log"),
     noun!("settings"),
+    noun!("schedules"),
     noun!("users"),
     noun!("tokens"),
     noun!("dns"),
