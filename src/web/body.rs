@@ -1,7 +1,7 @@
 //! Bodies of requests: read whole, within limits, unpacked where they are packed; and where a request came from.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,6 +16,20 @@ const BODY: Duration = Duration::from_secs(30);
 /// Where a request came from: the other end of its connection, or who a trusted proxy says it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
+
+impl Peer {
+    /// What counts as one address: of IPv6 the /64, of which one household has all.
+    #[must_use]
+    pub fn network(self) -> IpAddr {
+        match self.0 {
+            IpAddr::V4(_) => self.0,
+            IpAddr::V6(six) => match six.to_ipv4_mapped() {
+                Some(four) => four.into(),
+                None => Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX)).into(),
+            },
+        }
+    }
+}
 
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +128,18 @@ mod tests {
             request = request.header(CONTENT_ENCODING, encoding);
         }
         read_body(request.body(Body::from(body)).unwrap(), most).await
+    }
+
+    #[test]
+    fn whoever_has_a_network_of_addresses_counts_as_one() {
+        for (peer, counts) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ] {
+            let counts: IpAddr = counts.parse().unwrap();
+            assert_eq!(Peer(peer.parse().unwrap()).network(), counts);
+        }
     }
 
     #[tokio::test]

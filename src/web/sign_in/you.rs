@@ -7,6 +7,7 @@ use crate::secret;
 use crate::store::{sessions, users};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::{Asked, Who};
+use crate::web::sign_in::tries::Try;
 use crate::web::{door, layout};
 
 /// The page.
@@ -94,12 +95,18 @@ fn page(asked: &Asked, wrong: Option<&str>, new: Option<&Markup>) -> Result<Answ
     Ok(if wrong.is_some() { answer.status(http::StatusCode::UNPROCESSABLE_ENTITY) } else { answer })
 }
 
-/// Whether the form says the user's password.
+/// Whether the form says the user's password. Whoever guesses here waits as at the door.
 fn knows_password(asked: &Asked) -> Result<bool, Trouble> {
     let user = asked.user()?;
+    let one = Try::begin(asked, &user.name)?;
     let account = asked.web.app.store.read(|tx| users::of(tx, user.id))?;
-    let said = asked.said("old").unwrap_or_default();
-    asked.web.hashing.alone(|| secret::is_password(said, account.password.as_deref()))
+    let is_right = one.is_password(asked.said("old").unwrap_or_default(), Some(&account))?;
+    if is_right {
+        one.succeeded()?
+    } else {
+        one.failed(Some(user.name.clone()))?
+    }
+    Ok(is_right)
 }
 
 /// Another password. All other sessions end.
