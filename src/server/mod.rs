@@ -11,6 +11,7 @@ pub mod judge;
 mod late;
 pub mod local;
 pub mod notify;
+pub mod patience;
 pub mod ping;
 pub mod returning;
 pub mod routes;
