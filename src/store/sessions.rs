@@ -194,14 +194,19 @@ pub fn held_until(tx: &Tx, of: &[String]) -> Result<Option<Time>> {
 pub fn failed(tx: &WriteTx, of: &[String]) -> Result<()> {
     tx.run("DELETE FROM sign_in_failure WHERE last_at <= $1", args![tx.now - FORGOTTEN])?;
     let many: i64 = tx.one("SELECT count(*) FROM sign_in_failure", args![], |row| row.get(0))?;
+    if many >= MOST_FAILURES {
+        // Those that guessed least make room: whoever invents names and addresses does not get others forgotten.
+        tx.run(
+            "DELETE FROM sign_in_failure WHERE what IN
+             (SELECT what FROM sign_in_failure ORDER BY count, last_at LIMIT $1)",
+            args![MOST_FAILURES / 100],
+        )?;
+    }
     for what in of {
         let known =
             tx.maybe("SELECT count FROM sign_in_failure WHERE what = $1", args![what.as_str()], |row| {
                 row.get::<i64>(0)
             })?;
-        if known.is_none() && many >= MOST_FAILURES {
-            continue;
-        }
         let count = known.unwrap_or(0) + 1;
         tx.run(
             "INSERT INTO sign_in_failure (what, count, last_at, until_at) VALUES ($1, $2, $3, $4)

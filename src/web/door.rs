@@ -33,9 +33,19 @@ const MAX_FIELDS: usize = 1_000;
 static PLACES: Semaphore = Semaphore::const_new(48);
 /// How many may wait: those beyond are told to come later.
 static WAITING: Semaphore = Semaphore::const_new(1_000);
-/// The cookie's name. With `__Host-` a browser takes it by TLS alone, and sends it to this host alone.
-const COOKIE_PLAIN: &str = "lineman";
-const COOKIE_TLS: &str = "__Host-lineman";
+/// A cookie of ours. With `__Host-` a browser takes it by TLS alone, and sends it to this host alone.
+#[derive(Clone, Copy)]
+pub struct Cookie {
+    plain: &'static str,
+    tls: &'static str,
+    seconds: u32,
+}
+
+/// The one of a session.
+pub const SESSION: Cookie = Cookie { plain: "lineman", tls: "__Host-lineman", seconds: 14 * 86_400 };
+/// The one of a browser in which somebody signed in before.
+pub const KNOWN: Cookie =
+    Cookie { plain: "lineman-known", tls: "__Host-lineman-known", seconds: 366 * 86_400 };
 /// The field of a form that proves that our page sent it.
 const FORM: &str = "_form";
 
@@ -181,7 +191,7 @@ fn who(asked: &Asked) -> Result<Who, Trouble> {
         }
         return Ok(Who::Program(user));
     }
-    let Some(cookie) = cookie(&asked.web, &asked.headers) else { return Ok(Who::Nobody) };
+    let Some(cookie) = SESSION.of(&asked.web, &asked.headers) else { return Ok(Who::Nobody) };
     let hash = secret::hash(&cookie);
     let Some((session, account)) = store.read(|tx| sessions::by_cookie(tx, &hash))? else {
         return Ok(Who::Nobody);
@@ -201,33 +211,33 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-/// The name of the cookie of a session.
-fn cookie_name(web: &Web) -> &'static str {
-    if web.is_encrypted { COOKIE_TLS } else { COOKIE_PLAIN }
-}
+impl Cookie {
+    fn name(self, web: &Web) -> &'static str {
+        if web.is_encrypted { self.tls } else { self.plain }
+    }
 
-fn cookie(web: &Web, headers: &HeaderMap) -> Option<String> {
-    let name = cookie_name(web);
-    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next()
-}
+    /// What the browser has in it.
+    #[must_use]
+    pub fn of(self, web: &Web, headers: &HeaderMap) -> Option<String> {
+        let name = self.name(web);
+        let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next()
+    }
 
-/// The cookie of a session, or one that takes it away where there is no secret.
-#[must_use]
-pub fn set_cookie(web: &Web, secret: Option<&str>) -> String {
-    let name = cookie_name(web);
-    let secure = if web.is_encrypted { "; Secure" } else { "" };
-    match secret {
-        Some(secret) => format!("{name}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age=1209600{secure}"),
-        None => format!("{name}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}"),
+    /// The header that puts it into the browser, or takes it away where there is no secret.
+    #[must_use]
+    pub fn set(self, web: &Web, secret: Option<&str>) -> String {
+        let secure = if web.is_encrypted { "; Secure" } else { "" };
+        let (value, age) = secret.map_or(("", 0), |secret| (secret, self.seconds));
+        format!("{}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}", self.name(web))
     }
 }
 
 /// The hash of the session's cookie.
 #[must_use]
 pub fn cookie_hash(asked: &Asked) -> Option<[u8; 32]> {
-    cookie(&asked.web, &asked.headers).map(|text| secret::hash(&text))
+    SESSION.of(&asked.web, &asked.headers).map(|text| secret::hash(&text))
 }
 
 /// What the browser says it is.

@@ -75,8 +75,8 @@ pub fn enter(asked: &Asked) -> Result<Answer, Trouble> {
         |name: &str| asked.form.iter().find(|(key, _)| key == name).map_or("", |(_, text)| text.as_str());
     let (name, password, code) = (field("name").trim(), field("password"), field("code").trim());
     let to = inside(Some(field("to")));
-    let one = Try::begin(asked, name)?;
     let found = asked.web.app.store.read(|tx| users::find(tx, name))?;
+    let one = Try::begin(asked, name, found.as_ref())?;
     let known = found.as_ref().map(|account| account.user.name.clone());
     let account = found.filter(|account| account.user.disabled_at.is_none());
     let is_right = one.is_password(password, account.as_ref())?;
@@ -112,10 +112,15 @@ fn begin(asked: &Asked, user: &User, to: &str) -> Result<Answer, Trouble> {
     let (cookie, form) = (random()?, random()?);
     let (user, hash, address) = (user.clone(), secret::hash(&cookie), asked.peer);
     let browser = door::browser(asked).to_owned();
-    asked.web.app.store.write(move |tx| {
-        sessions::begin(tx, &user, &sessions::New { hash, form: &form, address, browser: &browser })
+    let account = asked.web.app.store.write(move |tx| {
+        sessions::begin(tx, &user, &sessions::New { hash, form: &form, address, browser: &browser })?;
+        users::find(tx, &user.name)
     })?;
-    Ok(Answer::see(to).cookie(door::set_cookie(&asked.web, Some(&cookie))))
+    let answer = Answer::see(to).cookie(door::SESSION.set(&asked.web, Some(&cookie)));
+    Ok(match tries::known_by(account.and_then(|account| account.password).as_deref()) {
+        Some(known) => answer.cookie(door::KNOWN.set(&asked.web, Some(&known))),
+        None => answer,
+    })
 }
 
 /// The page behind a link: to choose a password.
@@ -193,7 +198,7 @@ pub fn leave(asked: &Asked) -> Result<Answer, Trouble> {
         let (user, id, by) = (user.clone(), session.id, asked.actor()?);
         asked.web.app.store.write(move |tx| sessions::end(tx, &user, id, &by))?;
     }
-    Ok(Answer::see("/sign-in").cookie(door::set_cookie(&asked.web, None)))
+    Ok(Answer::see("/sign-in").cookie(door::SESSION.set(&asked.web, None)))
 }
 
 #[cfg(test)]

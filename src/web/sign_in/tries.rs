@@ -1,5 +1,9 @@
 //! Tries at a password: those that fail slow down by the account and by the address, wherever a password is asked for.
+//! A browser in which that user signed in before counts for itself: whoever guesses from elsewhere does not keep its user
+//! out.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use crate::domain::event::Kind;
@@ -11,6 +15,12 @@ use crate::store::{sessions, users};
 use crate::web::answer::Trouble;
 use crate::web::asked::Asked;
 use crate::web::body::Peer;
+use crate::web::door::KNOWN;
+
+/// What a browser shows in which a user signed in, by the hash of the password: with another one it is not known any more.
+pub fn known_by(password: Option<&str>) -> Option<String> {
+    password.map(|hash| URL_SAFE_NO_PAD.encode(secret::hash(&format!("a browser that is known by {hash}"))))
+}
 
 /// A try: what it counts against.
 pub struct Try<'a> {
@@ -19,15 +29,18 @@ pub struct Try<'a> {
 }
 
 impl Try<'_> {
-    /// A try to be the user of that name.
+    /// A try to be the user of that name, whose account that is.
     ///
     /// # Errors
     /// Too many failed before: it has to wait; or the database's.
-    pub fn begin<'a>(asked: &'a Asked, name: &str) -> Result<Try<'a>, Trouble> {
-        let counts = [
-            format!("account:{}", name.to_lowercase().chars().take(64).collect::<String>()),
-            format!("address:{}", Peer(asked.peer).network()),
-        ];
+    pub fn begin<'a>(asked: &'a Asked, name: &str, account: Option<&Account>) -> Result<Try<'a>, Trouble> {
+        let known = known_by(account.and_then(|account| account.password.as_deref()));
+        let shown = KNOWN.of(&asked.web, &asked.headers);
+        let account = match (known, shown) {
+            (Some(known), Some(shown)) if secret::same(&known, &shown) => format!("browser:{known}"),
+            _ => format!("account:{}", name.to_lowercase().chars().take(64).collect::<String>()),
+        };
+        let counts = [account, format!("address:{}", Peer(asked.peer).network())];
         let app = &asked.web.app;
         match app.store.read(|tx| sessions::held_until(tx, &counts))? {
             Some(until) => Err(Trouble::Later(until.since(app.clock.now()))),

@@ -98,8 +98,8 @@ fn page(asked: &Asked, wrong: Option<&str>, new: Option<&Markup>) -> Result<Answ
 /// Whether the form says the user's password. Whoever guesses here waits as at the door.
 fn knows_password(asked: &Asked) -> Result<bool, Trouble> {
     let user = asked.user()?;
-    let one = Try::begin(asked, &user.name)?;
     let account = asked.web.app.store.read(|tx| users::of(tx, user.id))?;
+    let one = Try::begin(asked, &user.name, Some(&account))?;
     let is_right = one.is_password(asked.said("old").unwrap_or_default(), Some(&account))?;
     if is_right {
         one.succeeded()?
