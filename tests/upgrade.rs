@@ -82,3 +82,30 @@ fn a_database_of_the_seventh_version_opens_with_all_that_was_in_it() {
     assert_eq!(server.stop(), Some(0));
     assert_eq!(sqlite(&world.database(), "PRAGMA integrity_check"), "ok");
 }
+
+#[test]
+fn a_database_of_the_ninth_version_opens_with_all_that_was_in_it() {
+    let world = World::turned();
+    restore(&world, 9);
+    let users = world.json(&["user", "list"]);
+    let of = |name: &str| {
+        users.as_array().expect("a list").iter().find(|user| user["name"] == name).cloned().expect(name)
+    };
+    assert_eq!((&of("admin")["role"], &of("ben")["role"]), (&"admin".into(), &"billing".into()));
+    assert_eq!(world.json(&["token", "list"]).as_array().map(Vec::len), Some(2));
+    let ticket = world.json(&["ticket", "show", "1"]);
+    assert_eq!(
+        (&ticket["assignee"], &ticket["comments"][0]["text"]),
+        (&"ben".into(), &"The fuse is out".into())
+    );
+    assert_eq!(world.json(&["outage", "show", "1"])["device"], "gw");
+    let kept = "SELECT (SELECT count(*) FROM session) || ' ' || (SELECT count(*) FROM api_call) || ' ' ||
+        (SELECT count(*) FROM sign_in_failure) || ' ' || (SELECT count(*) FROM dossier_record WHERE kind = 'gap')";
+    assert_eq!(sqlite(&world.database(), kept), "1 1 2 1");
+    let password = sqlite(&world.database(), "SELECT password FROM user WHERE name = 'ben'");
+    assert!(lineman::secret::is_password("correct horse battery", Some(&password)), "{password}");
+    let server = world.serve();
+    world.ok(&["ticket", "acknowledge", "1"]);
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(sqlite(&world.database(), "PRAGMA integrity_check"), "ok");
+}
