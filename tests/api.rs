@@ -1,76 +1,9 @@
-//! The JSON API, and the door before it: a real server, called as programs and as strangers call it.
+//! The JSON API: a real server, called as programs call it.
 
-use serde_json::{Value, json};
-use ureq::http::{HeaderMap, Method, Request};
+use serde_json::json;
 
-use crate::harness::{Process, World, sqlite};
-
-/// A program with a token.
-struct Program {
-    url: String,
-    token: Option<String>,
-}
-
-/// What was answered.
-struct Told {
-    status: u16,
-    headers: HeaderMap,
-    body: Value,
-    text: String,
-}
-
-impl Told {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
-}
-
-impl Program {
-    fn with(world: &World, server: &Process<'_>, role: &str) -> Program {
-        let name = format!("{role}-program");
-        // The server itself makes the first user, who is the administrator.
-        if role != "admin" {
-            world.ok(&["user", "add", role, "--role", role]);
-        }
-        let said = world.ok(&["token", "add", &name, "--user", role, "--role", role]);
-        let token = said.split_whitespace().last().expect("a token").to_owned();
-        Program { url: server.url(), token: Some(token) }
-    }
-
-    fn stranger(server: &Process<'_>) -> Program {
-        Program { url: server.url(), token: None }
-    }
-
-    fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Told {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .max_redirects(0)
-            .proxy(None)
-            .build()
-            .into();
-        let method: Method = method.parse().expect("a method");
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let mut response = agent.run(request.body(body.to_owned()).expect("a request")).expect("an answer");
-        let text = response.body_mut().read_to_string().unwrap_or_default();
-        let body = serde_json::from_str(&text).unwrap_or_default();
-        Told { status: response.status().as_u16(), headers: response.headers().clone(), body, text }
-    }
-
-    fn get(&self, path: &str) -> Told {
-        self.call("GET", path, &[], "")
-    }
-
-    fn send(&self, method: &str, path: &str, body: &Value) -> Told {
-        self.call(method, path, &[("content-type", "application/json")], &body.to_string())
-    }
-}
+use crate::harness::World;
+use crate::harness::program::{FORM, Program, between};
 
 #[test]
 fn what_the_commands_can_do_programs_can_do() {
@@ -145,221 +78,6 @@ fn what_the_commands_can_do_programs_can_do() {
     assert_eq!(program.get("/api/v1/devices/printer").status, 404);
     let event = &world.json(&["event", "list", "kind:device.removed"])[0];
     assert_eq!(event["actor"], "user:operator");
-    assert_eq!(server.stop(), Some(0));
-}
-
-#[test]
-fn nobody_does_what_he_may_not() {
-    let world = World::real();
-    let server = world.serve();
-    let (viewer, stranger) = (Program::with(&world, &server, "viewer"), Program::stranger(&server));
-    assert_eq!(viewer.get("/api/v1/devices").status, 200);
-    let refused = viewer.send("POST", "/api/v1/devices", &json!({"name": "x"}));
-    assert_eq!(refused.status, 403, "{}", refused.text);
-    assert_eq!(viewer.get("/api/v1/users").status, 403);
-    assert_eq!(
-        viewer
-            .call("POST", "/new/device", &[("content-type", "application/x-www-form-urlencoded")], "name=x")
-            .status,
-        403
-    );
-    assert_eq!(world.json(&["event", "list", "kind:right.refused"]).as_array().map(Vec::len), Some(2));
-    for path in [
-        "/",
-        "/devices",
-        "/devices/this-machine",
-        "/settings",
-        "/events",
-        "/download/devices",
-        "/you",
-        "/api",
-    ] {
-        let told = stranger.get(path);
-        assert_eq!((told.status, told.header("location").starts_with("/sign-in?to=")), (303, true), "{path}");
-    }
-    for path in ["/api/v1/devices", "/api/v1/openapi.json", "/api/v1/settings", "/api/v1/users"] {
-        assert_eq!(stranger.get(path).status, 401, "{path}");
-    }
-    let wrong = Program { url: server.url(), token: Some("lmt_wrong".into()) };
-    assert_eq!(wrong.get("/api/v1/devices").status, 401);
-    // A token ends with its user, and when it is taken back.
-    world.ok(&["user", "disable", "viewer"]);
-    assert_eq!(viewer.get("/api/v1/devices").status, 401);
-    let operator = Program::with(&world, &server, "operator");
-    assert_eq!(operator.get("/api/v1/devices").status, 200);
-    let number = world
-        .json(&["token", "list"])
-        .as_array()
-        .and_then(|all| all.iter().find(|one| one["user"] == "operator").map(|one| one["id"].to_string()));
-    world.ok(&["token", "revoke", &number.expect("its number")]);
-    assert_eq!(operator.get("/api/v1/devices").status, 401);
-    let kept = sqlite(&world.database(), "SELECT group_concat(hex(hash)) FROM api_token");
-    assert!(!kept.contains("6C6D74"), "tokens are kept as hashes");
-    assert_eq!(server.stop(), Some(0));
-}
-
-/// Signs in with a form; what the browser would keep.
-fn sign_in(stranger: &Program, name: &str, password: &str) -> (u16, String) {
-    let form = form_urlencoded::Serializer::new(String::new())
-        .append_pair("name", name)
-        .append_pair("password", password)
-        .finish();
-    let told =
-        stranger.call("POST", "/sign-in", &[("content-type", "application/x-www-form-urlencoded")], &form);
-    (told.status, told.header("set-cookie").split(';').next().unwrap_or_default().to_owned())
-}
-
-fn choose_password(world: &World, stranger: &Program, name: &str, password: &str) -> String {
-    let said = world.ok(&["user", "link", name]);
-    let link = said
-        .lines()
-        .find_map(|line| line.find("/sign-in/link/").map(|at| line[at..].trim().to_owned()))
-        .expect("a link");
-    let form = format!("password={0}&again={0}", password.replace(' ', "+"));
-    let told = stranger.call("POST", &link, &[("content-type", "application/x-www-form-urlencoded")], &form);
-    assert_eq!(told.status, 303, "{}", told.text);
-    assert_eq!(stranger.get(&link).status, 404, "a link opens once");
-    let cookie = told.header("set-cookie");
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
-    cookie.split(';').next().unwrap_or_default().to_owned()
-}
-
-#[test]
-fn forged_forms_and_guessed_passwords_open_nothing() {
-    let world = World::real();
-    let server = world.serve();
-    let stranger = Program::stranger(&server);
-    let cookie = choose_password(&world, &stranger, "admin", "correct horse battery");
-    let form = ("content-type", "application/x-www-form-urlencoded");
-    let page = stranger.call("GET", "/new/site", &[("cookie", &cookie)], "");
-    let token = page
-        .text
-        .split("name=\"_form\" value=\"")
-        .nth(1)
-        .and_then(|rest| rest.split('"').next())
-        .expect("the form's word")
-        .to_owned();
-    let host = server.address();
-    let (own, evil) = (format!("http://{host}"), "http://evil.example");
-    for (why, headers, word, status) in [
-        ("no word", vec![form, ("cookie", cookie.as_str())], "", 403),
-        ("another's word", vec![form, ("cookie", &cookie)], "AAAA", 403),
-        ("another's page", vec![form, ("cookie", &cookie), ("origin", evil)], token.as_str(), 403),
-        ("another's site", vec![form, ("cookie", &cookie), ("sec-fetch-site", "cross-site")], &token, 403),
-        ("no session", vec![form, ("origin", &own)], &token, 401),
-        (
-            "our own page",
-            vec![form, ("cookie", &cookie), ("origin", &own), ("sec-fetch-site", "same-origin")],
-            &token,
-            303,
-        ),
-    ] {
-        let told = stranger.call("POST", "/new/site", &headers, &format!("name=north&_form={word}"));
-        assert_eq!(told.status, status, "{why}: {}", told.text);
-    }
-    assert_eq!(world.json(&["site", "list"]).as_array().map(Vec::len), Some(1));
-    // A few tries are free; then whoever guesses waits, whether there is such a user or not.
-    let mut statuses = Vec::new();
-    for _ in 0..7 {
-        statuses.push(sign_in(&stranger, "nobody-at-all", "wrong").0);
-    }
-    assert_eq!(statuses, [401, 401, 401, 401, 401, 429, 429]);
-    assert_eq!(
-        sign_in(&stranger, "admin", "correct horse battery").0,
-        429,
-        "from that address nobody is let in for a while"
-    );
-    let told = sqlite(&world.database(), "SELECT count(*) FROM event WHERE kind = 'sign-in.refused'");
-    assert_eq!(told, "5");
-    let kept = sqlite(&world.database(), "SELECT password FROM user WHERE name = 'admin'");
-    assert!(kept.starts_with("$argon2id$"), "{kept}");
-    // Sessions end when they are ended elsewhere.
-    assert_eq!(stranger.call("GET", "/you", &[("cookie", &cookie)], "").status, 200);
-    world.ok(&["user", "sign-out", "admin"]);
-    assert_eq!(stranger.call("GET", "/you", &[("cookie", &cookie)], "").status, 303);
-    assert_eq!(server.stop(), Some(0));
-}
-
-#[test]
-fn hostile_requests_get_a_plain_no() {
-    let world = World::real();
-    let server = world.serve();
-    let program = Program::with(&world, &server, "admin");
-    let evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
-    program.send("POST", "/api/v1/sites", &json!({"name": "north", "note": evil, "provider": evil}));
-    program.send("POST", "/api/v1/devices", &json!({"name": "nas", "site": "north", "note": evil}));
-    program.send("POST", "/api/v1/tickets", &json!({"title": evil, "device": "nas"}));
-    program.send("POST", "/api/v1/tickets/1/comment", &json!({"text": evil}));
-    for path in [
-        "/",
-        "/devices",
-        "/devices/nas",
-        "/sites/north",
-        "/tickets",
-        "/tickets/1",
-        "/board",
-        "/log",
-        "/log?q=%3Cscript%3E",
-        "/search?q=%3Cscript%3E",
-    ] {
-        let told = program.get(path);
-        assert!(
-            !told.text.contains("<script>alert") && !told.text.contains("<img src=x"),
-            "{path}: {}",
-            told.text
-        );
-        assert!(told.status < 500, "{path}: {}", told.status);
-    }
-    for (method, path, body, status) in [
-        ("GET", "/api/v1/devices/..%2F..%2Fetc%2Fpasswd", "", 404),
-        ("GET", "/devices/%00", "", 422),
-        ("GET", "/download/..%2F..", "", 404),
-        ("GET", "/download/devices?format=exe", "", 422),
-        ("GET", "/devices?q=colour:red", "", 422),
-        ("GET", "/devices?page=99999999999999999999", "", 200),
-        ("GET", "/new/nothing", "", 404),
-        ("GET", "/tickets/1/explode", "", 404),
-        ("GET", "/sign-in?to=https://evil.example", "", 200),
-        ("PUT", "/api/v1/settings/dns.key", r#"{"value": "@/etc/passwd"}"#, 422),
-        ("PUT", "/api/v1/settings/check_in.every", r#"{"value": "-"}"#, 422),
-        ("POST", "/api/v1/notify/kinds/command", r#"{"name": "x", "program": "/bin/true"}"#, 404),
-        ("GET", "/api/v1/devices?limit=0", "", 422),
-        ("GET", "/api/v1/devices?limit=99999999", "", 422),
-    ] {
-        let told = program.call(method, path, &[("content-type", "application/json")], body);
-        assert_eq!(told.status, status, "{method} {path}: {}", told.text);
-        assert!(
-            told.header("content-security-policy").contains("default-src 'none'") || told.status == 404,
-            "{path}"
-        );
-    }
-    // A secret is said outright, kept, and never shown; nothing of it is left in a file.
-    let mail = json!({"name": "noc", "to": "noc@example.org", "from": "l@example.org", "host": "mx.example.org", "user": "l", "password": "s3cr3t-word"});
-    let made = program.send("POST", "/api/v1/notify/kinds/email", &mail);
-    assert_eq!(made.status, 201, "{}", made.text);
-    let shown = program.get("/api/v1/notify/noc").text
-        + &program.get("/notify/noc").text
-        + &world.ok(&["event", "list", "--json"]);
-    assert!(shown.contains("mx.example.org") && !shown.contains("s3cr3t-word"), "{shown}");
-    let left = std::fs::read_dir(world.database().parent().expect("a folder")).expect("read").flatten();
-    assert!(left.map(|entry| entry.file_name()).all(|name| !name.to_string_lossy().starts_with(".call-")));
-    // What is too large is refused as soon as it says so.
-    let mut stream = std::net::TcpStream::connect(server.address()).expect("a connection");
-    let token = program.token.as_deref().unwrap_or_default();
-    let head = format!(
-        "POST /api/v1/devices HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 9999999\r\n\r\n"
-    );
-    std::io::Write::write_all(&mut stream, head.as_bytes()).expect("sent");
-    let mut first = [0; 12];
-    std::io::Read::read_exact(&mut stream, &mut first).expect("an answer");
-    assert_eq!(&first, b"HTTP/1.1 413");
-    let fields = "a=1&".repeat(2_000);
-    assert_eq!(
-        program
-            .call("POST", "/new/site", &[("content-type", "application/x-www-form-urlencoded")], &fields)
-            .status,
-        400
-    );
     assert_eq!(server.stop(), Some(0));
 }
 
@@ -454,20 +172,11 @@ fn a_second_factor_is_asked_for_and_a_recovery_code_opens_once() {
     let world = World::real();
     let server = world.serve();
     let stranger = Program::stranger(&server);
-    let cookie = choose_password(&world, &stranger, "admin", "correct horse battery");
-    let form = ("content-type", "application/x-www-form-urlencoded");
-    let between = |text: &str, begin: &str, end: &str| {
-        text.split(begin)
-            .nth(1)
-            .and_then(|rest| rest.split(end).next())
-            .map(ToOwned::to_owned)
-            .unwrap_or_default()
-    };
-    let page = stranger.call("GET", "/you", &[("cookie", &cookie)], "").text;
-    let word = between(&page, "name=\"_form\" value=\"", "\"");
+    let cookie = stranger.choose_password(&world, "admin");
+    let word = stranger.word(&cookie);
     let post = |body: &str| {
         stranger
-            .call("POST", "/you/factor", &[form, ("cookie", &cookie)], &format!("_form={word}&{body}"))
+            .call("POST", "/you/factor", &[FORM, ("cookie", &cookie)], &format!("_form={word}&{body}"))
             .text
     };
     let offered = post("turn=begin");
@@ -481,11 +190,11 @@ fn a_second_factor_is_asked_for_and_a_recovery_code_opens_once() {
     assert_eq!(recovery.len(), 14, "{on}");
     let enter = |code: &str| {
         let body = format!("name=admin&password=correct+horse+battery&code={code}");
-        stranger.call("POST", "/sign-in", &[form], &body).status
+        stranger.call("POST", "/sign-in", &[FORM], &body).status
     };
     assert_eq!(enter(""), 401, "the password alone opens nothing");
     assert_eq!(enter(&lineman::secret::factor_code(&secret, now)), 401, "a code opens once");
-    assert_eq!(enter(&recovery), 303);
-    assert_eq!(enter(&recovery), 401, "a recovery code opens once");
+    assert_eq!(enter(recovery), 303);
+    assert_eq!(enter(recovery), 401, "a recovery code opens once");
     assert_eq!(server.stop(), Some(0));
 }

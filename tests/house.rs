@@ -106,7 +106,7 @@ fn stands_in(line: &str, word: &str) -> bool {
     })
 }
 
-fn files(room: &Path) -> Vec<PathBuf> {
+pub fn files(room: &Path) -> Vec<PathBuf> {
     if room.is_file() {
         return vec![room.to_owned()];
     }

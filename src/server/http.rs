@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
+use axum::http::header::HOST;
+use axum::http::{Request, StatusCode, Version};
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -162,9 +164,12 @@ where
         let turn = turns.begin();
         let from = if behind_proxy { forwarded_for(&request) } else { None };
         request.extensions_mut().insert(Peer(from.unwrap_or(peer.ip())));
-        let answer = router.clone().call(request);
+        let answer = has_its_host(&request).then(|| router.clone().call(request));
         async move {
-            let answer = answer.await;
+            let answer = match answer {
+                Some(answer) => answer.await,
+                None => Ok((StatusCode::BAD_REQUEST, "a request names its host once").into_response()),
+            };
             drop(turn);
             answer
         }
@@ -177,6 +182,14 @@ where
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%peer, %error, "a connection ended badly");
+    }
+}
+
+/// Whether a request names its host, and once (RFC 9112, section 3.2): what stands before the server must not read another one.
+fn has_its_host(request: &Request<Incoming>) -> bool {
+    match request.headers().get_all(HOST).iter().count() {
+        0 => request.version() < Version::HTTP_11,
+        count => count == 1,
     }
 }
 

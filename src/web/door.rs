@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use axum::body::Body;
 use axum::extract::RawPathParams;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, ETAG, HOST, IF_NONE_MATCH, ORIGIN, USER_AGENT,
     WWW_AUTHENTICATE,
@@ -64,14 +65,20 @@ const HEADERS: &[(&str, &str)] = &[
     ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
 ];
 
+/// The words of a path, where they are text.
+pub type Words = Result<RawPathParams, RawPathParamsRejection>;
+
 /// A request comes: its words are read, whoever asks is found, and, where it may, its handler answers.
-pub async fn open(web: Web, route: Route, words: RawPathParams, request: Request<Body>) -> Response {
-    let words = words.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+pub async fn open(web: Web, route: Route, words: Words, request: Request<Body>) -> Response {
     let Ok(waiting) = WAITING.try_acquire() else {
         return finished(&web, Answer::of("text/plain", "too busy").status(StatusCode::SERVICE_UNAVAILABLE));
     };
     let is_api = route.path.starts_with("/api/");
-    let asked = match read(web.clone(), words, request).await {
+    let read = match words {
+        Ok(words) => read(web.clone(), &words, request).await,
+        Err(wrong) => Err((StatusCode::BAD_REQUEST, format!("the path: {wrong}"))),
+    };
+    let asked = match read {
         Ok(asked) => asked,
         Err((status, why)) => {
             let answer = if is_api {
@@ -113,10 +120,11 @@ fn finished(web: &Web, answer: Answer) -> Response {
 
 async fn read(
     web: Web,
-    words: Vec<(String, String)>,
+    words: &RawPathParams,
     request: Request<Body>,
 ) -> Result<Asked, (StatusCode, String)> {
     let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0);
+    let words = words.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let path = request.uri().path().to_owned();
     let query = fields(request.uri().query().unwrap_or_default().as_bytes())
@@ -165,7 +173,14 @@ fn enter(asked: &mut Asked, route: &Route) -> Result<Answer, Trouble> {
             }
         }
     }
-    (route.handler)(asked)
+    let answer = (route.handler)(asked);
+    // The right of a verb is asked where that is run; the API has told of it itself.
+    if let (Err(trouble), Some(user)) = (&answer, asked.who.user())
+        && trouble.status() == StatusCode::FORBIDDEN
+    {
+        refused(asked, user, "call a verb");
+    }
+    answer
 }
 
 /// Somebody was refused what it may not do: that is written down.

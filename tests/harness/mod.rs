@@ -6,6 +6,7 @@
 
 pub mod browser;
 pub mod netns;
+pub mod program;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -34,7 +34,7 @@ pub fn call(asked: &Asked) -> Result<Answer, Trouble> {
 }
 
 fn answer(asked: &Asked) -> Result<Answer, Trouble> {
-    let path = asked.path.trim_start_matches("/api/v1").trim_matches('/');
+    let path = asked.path.strip_prefix("/api/v1/").unwrap_or_default();
     let parts: Vec<String> = path.split('/').map(decoded).collect();
     let (verb, thing) = found(asked, &parts)?;
     let mut call = Call::new(asked.user()?.clone(), verb.noun, &verb.verb);
@@ -78,9 +78,11 @@ fn paged(verb: &Verb, call: &mut Call, after: Option<String>, all: bool) -> Resu
             Ok(None)
         };
     }
-    let limit =
-        call.values.get("limit").and_then(|values| values.first()).map_or(Ok(USUAL), |text| text.parse());
-    let limit = limit.map_err(|_| wrong("limit", "'limit' is a whole number".to_owned()))?;
+    let limit = match call.values.get("limit").map(Vec::as_slice) {
+        None => Ok(USUAL),
+        Some([text]) => text.parse().map_err(|_| wrong("limit", "'limit' is a whole number".to_owned())),
+        Some(_) => Err(wrong("limit", "'limit' is given once".to_owned())),
+    }?;
     let limit = if all && limit == 0 { MOST_OF_ALL } else { limit };
     if limit == 0 || (limit > MOST && !all) {
         return Err(wrong("limit", format!("'limit' is from 1 to {MOST}")));
