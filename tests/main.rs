@@ -21,6 +21,7 @@ mod notify_channels;
 mod outages;
 mod serve;
 mod slow;
+mod stored;
 mod tickets;
 mod upgrade;
 mod web;
