@@ -3,6 +3,7 @@
 mod api;
 mod bad_input;
 mod checks;
+mod contract;
 mod demo;
 mod dns;
 mod doors;

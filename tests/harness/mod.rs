@@ -30,6 +30,8 @@ pub struct World {
     dir: tempfile::TempDir,
     clock: bool,
     step: i64,
+    /// Where its programs run, where they are to reach nobody.
+    alone: Option<netns::Alone>,
     /// Who runs: the process id, and the names of its loops.
     running: Mutex<BTreeMap<u32, &'static [&'static str]>>,
 }
@@ -58,7 +60,20 @@ impl World {
 
     fn with_clock(clock: bool) -> World {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        World { dir, clock, step: 1_000, running: Mutex::default() }
+        World { dir, clock, step: 1_000, alone: None, running: Mutex::default() }
+    }
+
+    /// The same world, out of which nobody reaches anything.
+    pub fn alone(self) -> World {
+        World { alone: Some(netns::Alone::new()), ..self }
+    }
+
+    /// Another program, where those of this world run.
+    pub fn other(&self, program: &str) -> Command {
+        match &self.alone {
+            Some(alone) => alone.command(program),
+            None => Command::new(program),
+        }
     }
 
     /// The same world, its clock turned in steps of `ms`.
@@ -73,7 +88,7 @@ impl World {
 
     /// The program, on this world's clock, with its data in `data`.
     pub fn command(&self, data: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lineman"));
+        let mut command = self.other(env!("CARGO_BIN_EXE_lineman"));
         command.arg("--data").arg(self.path(data)).args(args);
         command.env_remove("RUST_LOG").env("NO_COLOR", "1").env("USER", "ana").env("TZ", "UTC");
         command.stdin(Stdio::null());

@@ -221,6 +221,33 @@ impl Drop for Network {
     }
 }
 
+/// A namespace without any network but its own loopback: whoever runs in it reaches nobody.
+pub struct Alone {
+    name: String,
+}
+
+impl Alone {
+    pub fn new() -> Alone {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("lm{}-{number}-alone", std::process::id());
+        sh(&format!("ip netns add {name} && ip -n {name} link set lo up"));
+        Alone { name }
+    }
+
+    /// A program that is to run in it.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, program]);
+        command
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        drop(Command::new("ip").args(["netns", "del", &self.name]).status());
+    }
+}
+
 /// Whether this machine can have such networks; says why not.
 pub fn possible() -> bool {
     let name = format!("lm{}-try", std::process::id());
