@@ -85,6 +85,58 @@ impl std::str::FromStr for Query {
     }
 }
 
+/// The word with which an unfinished query ends, and what may still become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished<'t> {
+    /// What stands before it, and stays as it is.
+    pub kept: &'t str,
+    /// The key it is a value of; absent: it may become a key, or is any text.
+    pub key: Option<&'t str>,
+    /// What there is of it, without quotation marks.
+    pub word: String,
+}
+
+/// Where somebody is who types a query.
+#[must_use]
+pub fn unfinished(text: &str) -> Unfinished<'_> {
+    let (mut begin, mut key, mut quoted, mut escaped) = (0, None, false, false);
+    for (at, c) in text.char_indices() {
+        let after = at + c.len_utf8();
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            c if c.is_whitespace() => (begin, key) = (after, None),
+            '-' if at == begin && key.is_none() => begin = after,
+            ':' if key.is_none() => (begin, key) = (after, Some(&text[begin..at])),
+            ',' if key.is_some() => begin = after,
+            _ => {}
+        }
+    }
+    let (kept, rest) = text.split_at(begin);
+    let mut word = String::new();
+    let mut chars = rest.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => {}
+            '\\' if rest.starts_with('"') => word.extend(chars.next()),
+            c => word.push(c),
+        }
+    }
+    Unfinished { kept, key, word }
+}
+
+/// A value as a query holds it: with quotation marks, where it would not be read as one word.
+#[must_use]
+pub fn quoted(value: &str) -> String {
+    let is_plain = |c: char| !c.is_whitespace() && !matches!(c, '"' | '\\' | ',' | ':');
+    if !value.is_empty() && value.chars().all(is_plain) && !value.starts_with('-') {
+        return value.to_owned();
+    }
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 struct Reader<'t> {
     rest: std::iter::Peekable<std::str::Chars<'t>>,
     at: usize,
@@ -275,6 +327,32 @@ mod tests {
             if let Ok(query) = text.parse::<Query>() {
                 prop_assert_eq!(query.to_string().parse::<Query>(), Ok(query));
             }
+        }
+    }
+
+    #[test]
+    fn whoever_types_is_at_a_key_or_at_a_value_of_one() {
+        for (text, kept, key, word) in [
+            ("", "", None, ""),
+            ("sta", "", None, "sta"),
+            ("state:", "state:", Some("state"), ""),
+            ("site:north -state:up,do", "site:north -state:up,", Some("state"), "do"),
+            ("site:north -sta", "site:north -", None, "sta"),
+            ("-tag:\"my la", "-tag:", Some("tag"), "my la"),
+            ("\"two: words, \\\" and", "", None, "two: words, \" and"),
+            ("state:up ", "state:up ", None, ""),
+            ("address:fe80::1", "address:", Some("address"), "fe80::1"),
+            ("name:rack-1", "name:", Some("name"), "rack-1"),
+        ] {
+            assert_eq!(unfinished(text), Unfinished { kept, key, word: word.to_owned() }, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_quoted_value_reads_back_as_itself() {
+        for value in ["north", "rack 3/a#1", "-x", "a,b", "a:b", "", "say \"hi\" \\o/", "ü"] {
+            let query: Query = format!("name:{}", quoted(value)).parse().unwrap();
+            assert_eq!(query.terms[0].values, [value]);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
 use crate::store::history;
 use crate::store::settings::config_changed;
-use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, offers, word};
 
 pub use nudges::{Nudged, nudge};
 
@@ -66,10 +66,11 @@ const SELECT: &str = "SELECT c.id, c.device_id, d.name, c.kind, c.spec, c.cadenc
 
 /// What a query for checks may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
-    Column::text("device", "d.name"),
+    Column::text("device", "d.name").offering(offers::DEVICES),
     Column::words("kind", "c.kind", Kind::NAMES),
     Column::words("status", "coalesce(h.status, 'unknown')", crate::domain::check::Status::NAMES),
-    Column::text("from", "f.name"),
+    Column::text("from", "f.name")
+        .offering("SELECT name AS v FROM device WHERE id IN (SELECT agent_id FROM checks)"),
     Column::time("since", "h.since"),
     Column::time("at", "h.last_at"),
     Column::number("id", "c.id"),

@@ -16,7 +16,7 @@ use crate::domain::name;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
 use crate::store::settings::{self, Whose, config_changed};
-use crate::store::{Error, Result, Row, Tx, WriteTx, args, history, marks, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, history, marks, offers, word};
 
 /// The most devices one database holds.
 pub const MAX: i64 = 200_000;
@@ -73,17 +73,18 @@ const SELECT: &str =
 
 /// What a query for devices may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
-    Column::text("name", "d.name"),
+    Column::text("name", "d.name").offering(offers::DEVICES),
     Column::words("state", "d.state", State::NAMES),
-    Column::text("site", "s.name"),
-    Column::text("address", "d.address"),
-    Column::text("dns_name", "d.dns_name"),
+    Column::text("site", "s.name").offering(offers::SITES),
+    Column::text("address", "d.address").offering("SELECT address AS v FROM device"),
+    Column::text("dns_name", "d.dns_name").offering("SELECT dns_name AS v FROM device"),
     Column::words("importance", "d.importance", Importance::NAMES),
-    Column::exists("tag", "SELECT 1 FROM device_tag t WHERE t.device_id = d.id AND t.tag"),
+    Column::exists("tag", "SELECT 1 FROM device_tag t WHERE t.device_id = d.id AND t.tag").offering(offers::TAGS),
     Column::exists(
         "parent",
         "SELECT 1 FROM device_parent p JOIN device up ON up.id = p.parent_id WHERE p.device_id = d.id AND up.name",
-    ),
+    )
+    .offering("SELECT name AS v FROM device WHERE id IN (SELECT parent_id FROM device_parent)"),
     Column::time("since", "d.state_since"),
     Column::time("seen", "a.last_check_in_at"),
     Column::time("created", "d.created_at"),

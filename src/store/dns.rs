@@ -14,7 +14,7 @@ use crate::domain::ids::DeviceId;
 use crate::domain::named;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, offers, word};
 
 named! {
     /// How a name at the name server stands.
@@ -70,7 +70,7 @@ const SELECT: &str = "SELECT r.name, r.server, r.device_id, d.name, r.wanted, r.
 /// What a query for names may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
     Column::text("name", "r.name"),
-    Column::text("device", "d.name"),
+    Column::text("device", "d.name").offering(offers::DEVICES),
     Column::text("address", "r.wanted"),
     Column::words("state", "r.state", State::NAMES),
     Column::time("since", "r.since"),

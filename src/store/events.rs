@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::domain::event::{About, Kind};
 use crate::domain::ids::{DeviceId, EventId, SiteId, TicketId};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Result, Row, Tx, WriteTx, args};
+use crate::store::{Result, Row, Tx, WriteTx, args, offers};
 
 /// Who did it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,10 +68,12 @@ const FROM: &str =
 
 /// What a query for events may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
-    Column::text("kind", "e.kind"),
-    Column::text("actor", "e.actor"),
-    Column::named("device", "e.device_id IN (SELECT x.id FROM device x WHERE x.name"),
-    Column::text("site", "s.name"),
+    Column::text("kind", "e.kind").known(Kind::NAMES),
+    Column::text("actor", "e.actor")
+        .offering("SELECT n.actor AS v FROM (SELECT actor FROM event ORDER BY id DESC LIMIT 5000) n"),
+    Column::named("device", "e.device_id IN (SELECT x.id FROM device x WHERE x.name")
+        .offering(offers::DEVICES),
+    Column::text("site", "s.name").offering(offers::SITES),
     Column::number("ticket", "e.ticket_id"),
     Column::number("id", "e.id"),
     Column::time("at", "e.at"),

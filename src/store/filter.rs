@@ -49,6 +49,19 @@ pub struct Column {
     pub kind: Kind,
     /// The expression in SQL; for [`Kind::Exists`] a query that lacks its `= value)`.
     sql: &'static str,
+    /// What is offered to whoever types a value.
+    pub(super) offers: Offers,
+}
+
+/// Which values are offered to whoever types one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Offers {
+    /// What follows from the kind.
+    OfKind,
+    /// These words.
+    Words(&'static [&'static str]),
+    /// What a query finds, as its column `v`.
+    Found(&'static str),
 }
 
 /// What a key takes.
@@ -74,43 +87,66 @@ impl Column {
     /// A column of text.
     #[must_use]
     pub const fn text(key: &'static str, sql: &'static str) -> Column {
-        Column { key, kind: Kind::Text, sql }
+        Column { key, kind: Kind::Text, sql, offers: Offers::OfKind }
     }
 
     /// A column of words.
     #[must_use]
     pub const fn words(key: &'static str, sql: &'static str, words: &'static [&'static str]) -> Column {
-        Column { key, kind: Kind::Words(words), sql }
+        Column { key, kind: Kind::Words(words), sql, offers: Offers::OfKind }
     }
 
     /// A column of moments.
     #[must_use]
     pub const fn time(key: &'static str, sql: &'static str) -> Column {
-        Column { key, kind: Kind::Time, sql }
+        Column { key, kind: Kind::Time, sql, offers: Offers::OfKind }
     }
 
     /// A column of whole numbers.
     #[must_use]
     pub const fn number(key: &'static str, sql: &'static str) -> Column {
-        Column { key, kind: Kind::Number, sql }
+        Column { key, kind: Kind::Number, sql, offers: Offers::OfKind }
     }
 
     /// A condition that holds or not.
     #[must_use]
     pub const fn flag(key: &'static str, sql: &'static str) -> Column {
-        Column { key, kind: Kind::Flag, sql }
+        Column { key, kind: Kind::Flag, sql, offers: Offers::OfKind }
     }
 
     /// Text of which the thing may have several: a query that ends with the expression that is compared.
     #[must_use]
     pub const fn exists(key: &'static str, sql: &'static str) -> Column {
-        Column { key, kind: Kind::Exists, sql }
+        Column { key, kind: Kind::Exists, sql, offers: Offers::OfKind }
     }
 
     /// The name of another thing: an expression and a query of its numbers that ends with the name that is compared.
     #[must_use]
     pub const fn named(key: &'static str, sql: &'static str) -> Column {
-        Column { key, kind: Kind::Named, sql }
+        Column { key, kind: Kind::Named, sql, offers: Offers::OfKind }
+    }
+}
+
+impl Column {
+    /// With the values that are offered: what a query finds, as its column `v`. It must be quick in a large database.
+    #[must_use]
+    pub const fn offering(self, query: &'static str) -> Column {
+        Column { offers: Offers::Found(query), ..self }
+    }
+
+    /// The words it takes, or knows.
+    #[must_use]
+    pub const fn knows(&self) -> Option<&'static [&'static str]> {
+        match (self.offers, self.kind) {
+            (Offers::Words(words), _) | (_, Kind::Words(words)) => Some(words),
+            _ => None,
+        }
+    }
+
+    /// With words that are offered.
+    #[must_use]
+    pub const fn known(self, words: &'static [&'static str]) -> Column {
+        Column { offers: Offers::Words(words), ..self }
     }
 }
 
@@ -340,7 +376,7 @@ fn compared(value: &str) -> (&'static str, &str) {
 }
 
 /// A text as a pattern of LIKE, in which nothing stands for anything else.
-fn pattern(text: &str) -> String {
+pub(super) fn pattern(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for c in text.to_lowercase().chars() {
         if matches!(c, '%' | '_' | '!') {

@@ -13,7 +13,7 @@ use crate::domain::ids::{DeviceId, SiteId};
 use crate::domain::maintenance::{self, Ends, Minute, Recurring, Standing};
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, offers, word};
 
 pub use covered::{Covered, of_device, of_devices, runs_between};
 pub use runs::{Run, due, end, extend, next_due, runs, step};
@@ -105,9 +105,9 @@ fn select() -> String {
 /// What a query for windows may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
     Column::words("state", STANDING, Standing::NAMES),
-    Column::text("device", "d.name"),
-    Column::text("site", "s.name"),
-    Column::text("tag", "w.tag"),
+    Column::text("device", "d.name").offering(offers::DEVICES),
+    Column::text("site", "s.name").offering(offers::SITES),
+    Column::text("tag", "w.tag").offering(offers::TAGS),
     Column::flag("active", "r.id IS NOT NULL"),
     Column::flag("recurring", "w.cron IS NOT NULL"),
     Column::time("next", "w.next_at"),

@@ -20,7 +20,8 @@ pub const QUERY: Column = Column::exists(
      AND k.state IN ('open', 'waiting', 'recovered') AND k.acknowledged_at IS NOT NULL
      UNION ALL SELECT 'paused' WHERE d.paused_at IS NOT NULL
      ) m WHERE m.mark",
-);
+)
+.known(Mark::NAMES);
 
 /// Says of a device what stands over its state.
 ///

@@ -22,6 +22,7 @@ pub mod marks;
 pub mod metrics;
 mod migrate;
 pub mod notify;
+pub mod offers;
 mod open;
 pub mod outages;
 pub mod parents;

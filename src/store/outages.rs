@@ -9,7 +9,7 @@ use crate::domain::ids::{DeviceId, OutageId, TicketId};
 use crate::domain::outage::Source;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Error, Result, Row, Tx, WriteTx, args, verdicts, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, offers, verdicts, word};
 
 /// An interval in which a device was down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ const SELECT: &str =
 
 /// What a query for outages may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
-    Column::text("device", "d.name"),
+    Column::text("device", "d.name").offering(offers::DEVICES),
     Column::words("source", "o.source", Source::NAMES),
     Column::flag("open", "o.ended_at IS NULL"),
     Column::flag("retracted", "o.retracted_at IS NOT NULL"),

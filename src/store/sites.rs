@@ -14,7 +14,7 @@ use crate::domain::service::Hours;
 use crate::domain::verdict::Contact;
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Error, Result, Row, Tx, WriteTx, args, service, settings, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, offers, service, settings, word};
 
 /// The most holidays of one site.
 pub const MAX_HOLIDAYS: usize = 400;
@@ -49,12 +49,12 @@ const SELECT: &str = "SELECT s.id, s.name, s.time_zone, s.note, s.created_at,
 
 /// What a query for sites may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
-    Column::text("name", "s.name"),
+    Column::text("name", "s.name").offering(offers::SITES),
     Column::number("id", "s.id"),
-    Column::text("tz", "s.time_zone"),
+    Column::text("tz", "s.time_zone").offering("SELECT time_zone AS v FROM site"),
     Column::time("created", "s.created_at"),
-    Column::text("provider", "s.provider"),
-    Column::text("circuit", "s.circuit"),
+    Column::text("provider", "s.provider").offering("SELECT provider AS v FROM site"),
+    Column::text("circuit", "s.circuit").offering("SELECT circuit AS v FROM site"),
 ];
 
 /// Where free text is looked for.

@@ -14,7 +14,7 @@ use crate::domain::ids::{DeviceId, SiteId, TicketId};
 use crate::domain::ticket::{Kind, Newest, Priority, Score, State};
 use crate::store::events::{self, Actor};
 use crate::store::filter::{Column, Page, Selection};
-use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
+use crate::store::{Error, Result, Row, Tx, WriteTx, args, offers, word};
 
 /// The longest title, in characters.
 pub const MAX_TITLE: usize = 200;
@@ -97,9 +97,10 @@ pub const QUERY: &[Column] = &[
     Column::words("state", "t.state", State::NAMES),
     Column::words("priority", "t.priority", Priority::NAMES),
     Column::words("kind", "t.kind", Kind::NAMES),
-    Column::text("device", "d.name"),
-    Column::text("site", "s.name"),
-    Column::text("assignee", "t.assignee"),
+    Column::text("device", "d.name").offering(offers::DEVICES),
+    Column::text("site", "s.name").offering(offers::SITES),
+    Column::text("assignee", "t.assignee")
+        .offering("SELECT n.assignee AS v FROM (SELECT assignee FROM ticket ORDER BY id DESC LIMIT 10000) n"),
     Column::number("score", "t.score"),
     Column::number("recurrences", "t.recurrences"),
     Column::time("opened", "t.opened_at"),

@@ -67,8 +67,8 @@ const SELECT: &str = "SELECT n.id, n.name, n.channel, n.rota_from, n.rota_days, 
 
 /// What a query for entries may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
-    Column::text("name", "n.name"),
-    Column::text("kind", "n.kind"),
+    Column::text("name", "n.name").offering("SELECT name AS v FROM notify_entry"),
+    Column::text("kind", "n.kind").offering("SELECT kind AS v FROM notify_entry"),
     Column::flag("paused", "n.paused_at IS NOT NULL"),
     Column::number("id", "n.id"),
     Column::time("created", "n.created_at"),

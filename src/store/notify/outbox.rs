@@ -67,7 +67,7 @@ const SELECT: &str =
 /// What a query for deliveries may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
     Column::words("state", "w.state", State::NAMES),
-    Column::text("to", "n.name"),
+    Column::text("to", "n.name").offering("SELECT name AS v FROM notify_entry"),
     Column::words("news", "w.news", News::NAMES),
     Column::text("incident", "w.incident"),
     Column::text("key", "w.key"),
