@@ -98,7 +98,12 @@ fn param(arg: &Arg) -> Param {
     let default = arg.get_default_values().first().map(|value| value.to_string_lossy().into_owned());
     Param {
         name: name_of(arg),
-        about: text(arg.get_help()),
+        // Standard input is the command line's own.
+        about: text(arg.get_help())
+            .split("; - reads it from standard input")
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
         holds: arg
             .get_value_names()
             .and_then(|names| names.first())

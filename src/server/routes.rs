@@ -47,7 +47,6 @@ pub fn routes(shared: Shared) -> Router {
         .route("/ping/{key}", any(ping_plain))
         .route("/ping/{key}/{signal}", any(ping_signal))
         .route("/healthz", get(health))
-        .fallback(nothing_here)
         .with_state(shared)
 }
 
@@ -234,8 +233,4 @@ async fn health(State(shared): State<Shared>) -> Response {
         writer_lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
     };
     json_response(if stuck { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, &health)
-}
-
-async fn nothing_here() -> Failed {
-    Failed::new(StatusCode::NOT_FOUND, "there is nothing at this address")
 }

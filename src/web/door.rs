@@ -47,6 +47,8 @@ pub const SESSION: Cookie = Cookie { plain: "lineman", tls: "__Host-lineman", se
 /// The one of a browser in which somebody signed in before.
 pub const KNOWN: Cookie =
     Cookie { plain: "lineman-known", tls: "__Host-lineman-known", seconds: 366 * 86_400 };
+/// The one in which a browser remembers that single keys are off.
+const KEYS: Cookie = Cookie { plain: "lineman-keys", tls: "__Host-lineman-keys", seconds: 366 * 86_400 };
 /// The field of a form that proves that our page sent it.
 const FORM: &str = "_form";
 
@@ -70,13 +72,26 @@ pub type Words = Result<RawPathParams, RawPathParamsRejection>;
 
 /// A request comes: its words are read, whoever asks is found, and, where it may, its handler answers.
 pub async fn open(web: Web, route: Route, words: Words, request: Request<Body>) -> Response {
+    let words = words
+        .map_err(|wrong| format!("the path: {wrong}"))
+        .map(|words| words.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
+    open_at(web, route, words, request).await
+}
+
+/// The same, where the words of the path are known.
+pub async fn open_at(
+    web: Web,
+    route: Route,
+    words: Result<Vec<(String, String)>, String>,
+    request: Request<Body>,
+) -> Response {
     let Ok(waiting) = WAITING.try_acquire() else {
         return finished(&web, Answer::of("text/plain", "too busy").status(StatusCode::SERVICE_UNAVAILABLE));
     };
     let is_api = route.path.starts_with("/api/");
     let read = match words {
-        Ok(words) => read(web.clone(), &words, request).await,
-        Err(wrong) => Err((StatusCode::BAD_REQUEST, format!("the path: {wrong}"))),
+        Ok(words) => read(web.clone(), words, request).await,
+        Err(wrong) => Err((StatusCode::BAD_REQUEST, wrong)),
     };
     let asked = match read {
         Ok(asked) => asked,
@@ -120,11 +135,10 @@ fn finished(web: &Web, answer: Answer) -> Response {
 
 async fn read(
     web: Web,
-    words: &RawPathParams,
+    words: Vec<(String, String)>,
     request: Request<Body>,
 ) -> Result<Asked, (StatusCode, String)> {
     let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0);
-    let words = words.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let path = request.uri().path().to_owned();
     let query = fields(request.uri().query().unwrap_or_default().as_bytes())
@@ -249,6 +263,18 @@ impl Cookie {
     }
 }
 
+/// Whether single keys lead through the page, in this browser: they do where nobody turned them off.
+#[must_use]
+pub fn has_keys(asked: &Asked) -> bool {
+    KEYS.of(&asked.web, &asked.headers).as_deref() != Some("off")
+}
+
+/// The cookie that remembers that single keys are off; it goes when they are on.
+#[must_use]
+pub fn set_keys(web: &Web, on: bool) -> String {
+    KEYS.set(web, (!on).then_some("off"))
+}
+
 /// The hash of the session's cookie.
 #[must_use]
 pub fn cookie_hash(asked: &Asked) -> Option<[u8; 32]> {
@@ -328,7 +354,8 @@ pub fn problem(status: StatusCode, why: &str) -> Answer {
 }
 
 const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("script.js");
+const SCRIPT: &str =
+    concat!(include_str!("script.js"), include_str!("script_search.js"), include_str!("script_keys.js"));
 const ICON: &str = include_str!("icon.svg");
 
 /// What stands behind `?` in links to the style and the script: another one for each version of them.

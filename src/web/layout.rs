@@ -9,7 +9,7 @@ use crate::domain::user::{Right, Subject};
 use crate::domain::verdict::{clock_with_zone, long_span};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
-use crate::web::door::VERSION;
+use crate::web::door::{self, VERSION};
 
 /// The pages of the navigation, with the right that each needs.
 pub const NAVIGATION: &[(&str, &str, Right)] = &[
@@ -54,9 +54,11 @@ pub fn page(asked: &Asked, title: &str, body: &Markup) -> Markup {
                     a.brand href="/" { "lineman" }
                     nav.wide aria-label="Main" { (pages(asked)) }
                     details.narrow { summary { "Menu" } nav aria-label="Main" { (pages(asked)) } }
-                    form.search action="/search" role="search" {
-                        label.hidden for="search" { "Search" }
-                        input #search name="q" type="search" placeholder="Search devices" maxlength="200";
+                    @if asked.who.may(Right::see(Subject::Network)) {
+                        form.search action="/search" role="search" {
+                            label.hidden for="search" { "Search devices" }
+                            span.combo { input #search name="q" type="search" placeholder="Search devices" maxlength="500" data-complete="/complete/devices"; }
+                        }
                     }
                     @if let Some(user) = asked.who.user() {
                         a.you href="/you" aria-current=[is_you.then_some("page")] { (user.name) }
@@ -65,7 +67,34 @@ pub fn page(asked: &Asked, title: &str, body: &Markup) -> Markup {
                 }
                 main #main tabindex="-1" { (body) }
                 p.hidden #live role="status" aria-live="polite" {}
+                @if door::has_keys(asked) { (keys()) }
             }
+        }
+    }
+}
+
+/// What single keys do, for `?` to show. They only move the focus, so none of them does harm.
+pub const KEYS: &[(&str, &str)] = &[
+    ("/", "to the search of this page"),
+    ("j", "to the next row"),
+    ("k", "to the row before"),
+    ("n", "to what adds a new one"),
+    ("e", "to what edits this"),
+    ("a", "to what acknowledges this ticket"),
+    ("s", "to what assigns it"),
+    ("c", "to the comment on it"),
+    ("r", "to what resolves it"),
+    ("?", "show this"),
+];
+
+fn keys() -> Markup {
+    html! {
+        footer.bottom { button.plain #show-keys type="button" hidden { "Keyboard shortcuts" } }
+        dialog #keys aria-labelledby="h-keys" {
+            h2 #h-keys { "Keyboard shortcuts" }
+            p { "They move the focus; Enter does it. " a href="/you#h-keys-of-you" { "Turn them off" } }
+            dl.facts { @for (key, does) in KEYS { dt { kbd { (key) } } dd { (does) } } }
+            form method="dialog" { button { "Close" } }
         }
     }
 }
@@ -94,7 +123,7 @@ pub fn bare(_asked: &Asked, title: &str, body: &Markup) -> Markup {
             (head(title, false))
             body.bare {
                 header.top { a.brand href="/" { "lineman" } }
-                main #main { (body) }
+                main #main tabindex="-1" { (body) }
             }
         }
     }

@@ -6,9 +6,9 @@ use schedules::Time;
 
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
-use crate::web::layout;
 use crate::web::nouns::{self, Noun};
 use crate::web::verbs::{Call, Refused, Why};
+use crate::web::{complete, layout, status};
 
 /// How many rows a page has.
 const ROWS: usize = 100;
@@ -128,32 +128,30 @@ pub fn can(asked: &Asked, noun: &Noun, verb: &str) -> bool {
 }
 
 fn toolbar(asked: &Asked, noun: &Noun, wanted: &Wanted, wrong: Option<&str>) -> Markup {
-    let filters = asked.web.verbs.all().iter().any(|verb| {
-        verb.noun == noun.noun
-            && verb.verb == noun.list
-            && verb.params.iter().any(|param| param.name == "query")
-    });
     html! {
         div.row {
-            @if filters {
+            @if !noun.columns.is_empty() {
                 form.filter action={"/" (noun.path)} role="search" {
-                    label.hidden for="q" { "Filter" }
-                    input #q name="q" type="search" value=(wanted.query) placeholder="Filter, such as state:down" maxlength="500"
-                        aria-describedby=[wrong.map(|_| "q-wrong")];
+                    label.hidden for="q" { "Filter " (noun.title.to_lowercase()) }
+                    span.combo {
+                        input #q name="q" type="search" value=(wanted.query) placeholder=(sample(noun)) maxlength="500"
+                            data-complete={"/complete/" (noun.path)} aria-describedby=[wrong.map(|_| "q-wrong")] aria-invalid=[wrong.map(|_| "true")];
+                    }
                     @if !wanted.sort.is_empty() { input type="hidden" name="sort" value=(wanted.sort); }
                     button { "Filter" }
                 }
             }
             @if !noun.add.is_empty() && can(asked, noun, noun.add) {
-                a.button href={"/new/" (noun.noun)} { "Add" }
+                a.button href={"/new/" (noun.noun)} data-key="n" { (title(noun.add)) }
             }
-            @if noun.path == "notify" && can(asked, noun, "add") { a.button href="/new/notify" { "Add" } a.button href="/outbox" { "Outbox" } }
+            @if noun.path == "notify" && can(asked, noun, "add") { a.button href="/new/notify" data-key="n" { "Add" } a.button href="/outbox" { "Outbox" } }
             @if noun.path == "tickets" { a.button href="/board" { "Board" } }
             @if noun.path == "users" { a.button href="/tokens" { "Tokens" } }
-            @if noun.path == "settings" { a.button href="/dns" { "DNS" } a.button href="/schedules" { "Schedules" } a.button href="/doctor" { "Doctor" } a.button href="/api" { "API" } }
+            @if noun.path == "settings" { a.button href="/dns" { "DNS" } a.button href="/schedules" { "Schedules" } a.button href="/doctor" { "Doctor" } a.button href="/api" { "API" } @if status::is_on(asked) { a.button href="/status" { "Status page" } } }
             @if noun.path == "devices" { a.button href="/checks" { "Checks" } }
         }
         @if let Some(wrong) = wrong { p.wrong #q-wrong role="alert" { (layout::sentence(wrong)) } }
+        @if !noun.columns.is_empty() { (complete::help(noun)) }
         @if !noun.examples.is_empty() {
             p.quiet {
                 "Show: "
@@ -173,6 +171,14 @@ fn toolbar(asked: &Asked, noun: &Noun, wanted: &Wanted, wrong: Option<&str>) -> 
     }
 }
 
+/// What a box shows while it is empty.
+fn sample(noun: &Noun) -> String {
+    match noun.examples.first() {
+        Some((_, query)) => format!("Filter, such as {query}"),
+        None => "Filter".to_owned(),
+    }
+}
+
 /// The rows.
 fn grid(asked: &Asked, noun: &Noun, table: &Table, wanted: &Wanted) -> Markup {
     let now = asked.web.app.clock.now();
@@ -186,14 +192,14 @@ fn grid(asked: &Asked, noun: &Noun, table: &Table, wanted: &Wanted) -> Markup {
         div.scroll tabindex="0" role="region" aria-label=(noun.title) {
         table.list {
             thead { tr {
-                @if boxes { th scope="col" { input type="checkbox" data-all="" hidden aria-label="All of this page"; } }
+                @if boxes { th.choose scope="col" { input type="checkbox" data-all="" hidden aria-label="All of this page"; } }
                 @for &at in &shown { (heading(noun, &table.columns[at], wanted)) }
             } }
             tbody {
                 @for row in &table.rows {
                     @let word = key.and_then(|at| row.get(at)).map(plain).unwrap_or_default();
                     tr {
-                        @if boxes { td { input type="checkbox" name="which" value=(word) aria-label={"Choose " (word)}; } }
+                        @if boxes { td.choose { input type="checkbox" name="which" value=(word) aria-label={"Choose " (word)}; } }
                         @for &at in &shown { (cell(noun, table, row, at, &word, now)) }
                     }
                 }
@@ -219,7 +225,7 @@ fn heading(noun: &Noun, column: &exports::Column, wanted: &Wanted) -> Markup {
         .then(|| if wanted.sort.starts_with('-') { "descending" } else { "ascending" });
     let next = if order == Some("ascending") { format!("-{by}") } else { by };
     html! {
-        th scope="col" class=[class] aria-sort=[order] {
+        th scope="col" class=[class] data-sorts=[sortable.then_some("")] aria-sort=[order] {
             @if sortable { a href=(Wanted { sort: next, page: 1, ..wanted.clone() }.link(noun)) { (title) } } @else { (title) }
         }
     }
@@ -238,7 +244,9 @@ pub fn title(heading: &str) -> String {
 fn cell(noun: &Noun, table: &Table, row: &[Value], at: usize, word: &str, now: Time) -> Markup {
     let column = &table.columns[at];
     let Some(value) = row.get(at) else { return html! { td {} } };
-    let is_empty = matches!(value, Value::Null) || matches!(value, Value::Text(text) if text.is_empty());
+    let is_empty = matches!(value, Value::Null)
+        || matches!(value, Value::Text(text) if text.is_empty())
+        || matches!(value, Value::List(all) if all.is_empty());
     let number = matches!(column.kind, Kind::Int | Kind::Money);
     let class = match (number, is_empty) {
         (true, true) => Some("number empty"),
@@ -399,6 +407,9 @@ pub fn small(asked: &Asked, noun: &Noun, table: &Table) -> Markup {
 #[must_use]
 pub fn plain_table(asked: &Asked, table: &Table) -> Markup {
     let now = asked.web.app.clock.now();
+    if table.rows.is_empty() {
+        return html! { p.quiet { "There is nothing to show." } };
+    }
     html! {
         div.scroll tabindex="0" role="region" aria-label=(title(&table.name)) {
         table.list {

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod api;
 pub mod asked;
 pub mod body;
+mod complete;
 mod device;
 mod door;
 mod forms;

@@ -1,5 +1,8 @@
 //! The nouns that have pages, in one table: where each is, what it is called, how its things are named in links.
 
+use crate::store::filter::Column;
+use crate::store::notify::{entries, outbox};
+use crate::store::{checks, devices, dns, events, maintenance, outages, sites, tickets};
 use crate::web::asked::Asked;
 
 /// A noun with pages.
@@ -24,6 +27,8 @@ pub struct Noun {
     pub bulk: &'static [&'static str],
     /// What to look for, as examples of the query language.
     pub examples: &'static [(&'static str, &'static str)],
+    /// What its list may be asked for.
+    pub columns: &'static [Column],
     /// What to do where there are none.
     pub empty: &'static str,
 }
@@ -45,6 +50,7 @@ pub const NOUNS: &[Noun] = &[
             ("degraded", "state:degraded"),
             ("paused", "paused:yes"),
         ],
+        columns: devices::QUERY,
         empty: "There is no such device. Add one, and a check of it.",
     },
     Noun {
@@ -58,6 +64,7 @@ pub const NOUNS: &[Noun] = &[
         sort: "",
         bulk: &[],
         examples: &[],
+        columns: sites::QUERY,
         empty: "There is no such site. A site is a place where devices are.",
     },
     Noun {
@@ -70,7 +77,8 @@ pub const NOUNS: &[Noun] = &[
         key: "id",
         sort: "",
         bulk: &["run"],
-        examples: &[("failing", "status:fail"), ("warning", "status:warn")],
+        examples: &[("failing", "status:failed"), ("warning", "status:warn")],
+        columns: checks::QUERY,
         empty: "There is no such check. Add one to a device: ping, TCP, HTTP, DNS, SNMP and more.",
     },
     Noun {
@@ -83,7 +91,8 @@ pub const NOUNS: &[Noun] = &[
         key: "id",
         sort: "-started",
         bulk: &[],
-        examples: &[("that last", "ended:no"), ("of this week", "started:<7d")],
+        examples: &[("that last", "open:yes"), ("of this week", "started:<7d")],
+        columns: outages::QUERY,
         empty: "There was no such outage.",
     },
     Noun {
@@ -99,8 +108,9 @@ pub const NOUNS: &[Noun] = &[
         examples: &[
             ("open", "state:open,waiting,recovered"),
             ("urgent", "priority:P1,P2 state:open"),
-            ("nobody's", "state:open assignee:"),
+            ("nobody's", "state:open -assignee:*"),
         ],
+        columns: tickets::QUERY,
         empty: "There is no such ticket: nothing is wrong, or nothing of that kind.",
     },
     Noun {
@@ -114,6 +124,7 @@ pub const NOUNS: &[Noun] = &[
         sort: "",
         bulk: &[],
         examples: &[("now", "active:yes"), ("planned", "state:planned")],
+        columns: maintenance::QUERY,
         empty: "There is no such window. In maintenance nobody is told, and the time is counted apart.",
     },
     Noun {
@@ -127,6 +138,7 @@ pub const NOUNS: &[Noun] = &[
         sort: "",
         bulk: &["pause", "resume"],
         examples: &[],
+        columns: entries::QUERY,
         empty: "Nobody is told yet. Add somebody: by e-mail, a chat, a pager, or a webhook.",
     },
     Noun {
@@ -140,6 +152,7 @@ pub const NOUNS: &[Noun] = &[
         sort: "",
         bulk: &["retry"],
         examples: &[("not delivered", "state:waiting,failed")],
+        columns: outbox::QUERY,
         empty: "Nothing of that kind was sent.",
     },
     Noun {
@@ -153,6 +166,7 @@ pub const NOUNS: &[Noun] = &[
         sort: "",
         bulk: &[],
         examples: &[("sign-ins", "kind:sign-in.*"), ("settings", "kind:setting.*"), ("of today", "at:<1d")],
+        columns: events::QUERY,
         empty: "Nothing of that kind happened.",
     },
     Noun {
@@ -166,6 +180,7 @@ pub const NOUNS: &[Noun] = &[
         sort: "",
         bulk: &[],
         examples: &[],
+        columns: &[],
         empty: "",
     },
     Noun {
@@ -179,6 +194,7 @@ pub const NOUNS: &[Noun] = &[
         sort: "",
         bulk: &[],
         examples: &[],
+        columns: &[],
         empty: "",
     },
     Noun {
@@ -192,6 +208,7 @@ pub const NOUNS: &[Noun] = &[
         sort: "",
         bulk: &[],
         examples: &[],
+        columns: &[],
         empty: "",
     },
     Noun {
@@ -205,6 +222,7 @@ pub const NOUNS: &[Noun] = &[
         sort: "",
         bulk: &[],
         examples: &[],
+        columns: &[],
         empty: "There is no token: a program shows one to the API.",
     },
     Noun {
@@ -218,6 +236,7 @@ pub const NOUNS: &[Noun] = &[
         sort: "",
         bulk: &[],
         examples: &[],
+        columns: dns::QUERY,
         empty: "No name stands at a name server: see the settings dns.server and dns.zone.",
     },
 ];

@@ -1,6 +1,8 @@
 //! Now: what is wrong and since when, first; then the sites, and what happens.
 
+use http::StatusCode;
 use maud::{Markup, html};
+use serde_json::json;
 
 use crate::domain::ids::OutageId;
 use crate::store::verdicts;
@@ -119,12 +121,23 @@ fn events(asked: &Asked) -> Result<Markup, Trouble> {
                     span.quiet { @if let Some(at) = of(row, "at") { (layout::value(&at, exports::Kind::Time, now)) } } " "
                     (word(row, "kind").replace(['.', '-'], " "))
                     @if !word(row, "device").is_empty() { " " a href=(nouns::link("devices", &word(row, "device"))) { (word(row, "device")) } }
+                    @if let Some(exports::Value::Json(body)) = of(row, "body") { (told(&body, &word(row, "device"))) }
                     @if word(row, "actor").starts_with("user:") { " by " (word(row, "actor").trim_start_matches("user:")) }
                 }
             }
         }
         p { a href="/log" { "The whole log" } }
     })
+}
+
+/// What an event tells besides its kind and its device: what it is about, and what became of that.
+fn told(body: &serde_json::Value, device: &str) -> Markup {
+    let word = |key: &str| body.get(key).and_then(serde_json::Value::as_str).filter(|word| !word.is_empty());
+    let about = ["title", "key", "name", "user"].into_iter().find_map(word).filter(|about| *about != device);
+    html! {
+        @if let Some(about) = about { " “" (about.chars().take(60).collect::<String>()) "”" }
+        @if let Some(state) = word("to") { " → " (layout::state(state)) }
+    }
 }
 
 /// A search: it is one for devices; a device of exactly that name is shown at once.
@@ -141,6 +154,19 @@ pub fn search(asked: &Asked) -> Result<Answer, Trouble> {
         Some(device) if device.name == text => nouns::link("devices", &device.name),
         _ => format!("/devices?q={}", nouns::encoded(text)),
     }))
+}
+
+/// Where there is nothing: browsers are shown a page, programs are told in JSON.
+///
+/// # Errors
+/// There is nothing.
+pub fn nowhere(asked: &Asked) -> Result<Answer, Trouble> {
+    const NOTHING: &str = "there is nothing at this address";
+    let wants_page = asked.header("accept").is_some_and(|kinds| kinds.contains("text/html"));
+    if wants_page && !asked.path.starts_with("/api/") {
+        return Err(Trouble::NotFound(NOTHING.to_owned()));
+    }
+    Ok(Answer::json(&json!({ "error": NOTHING })).status(StatusCode::NOT_FOUND))
 }
 
 /// What is wrong with lineman itself.
@@ -193,7 +219,11 @@ pub fn reports(asked: &Asked) -> Result<Answer, Trouble> {
             }
             button { "Show" }
         }
-        @if let Some(table) = &table { (lists::plain_table(asked, table)) }
+        @match &table {
+            Some(table) if table.rows.is_empty() => { p.quiet { "Nothing is known of that time: choose another one, or " a href="/devices" { "add devices" } " and come back when they were watched." } }
+            Some(table) => { (lists::plain_table(asked, table)) }
+            None => {}
+        }
     };
     Ok(Answer::html(layout::page(asked, "Reports", &body)))
 }

@@ -7,7 +7,9 @@ use axum::routing::MethodFilter;
 use crate::domain::user::{Right, Subject};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
-use crate::web::{Web, api, door, forms, lists, live, metrics, now, sign_in, status, things, ticket};
+use crate::web::{
+    Web, api, complete, door, forms, lists, live, metrics, now, sign_in, status, things, ticket,
+};
 
 /// What a route needs of whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +51,26 @@ const OWN: Need = Need::Of(Right::change(Subject::Own));
 
 const SEE: Need = Need::Of(Right::see(Subject::Network));
 
-/// The routes of one noun: its list, its things, and what is done with one.
+/// The routes of one noun: its list; its things; what is done with one, at once or by a form.
 macro_rules! noun {
+    ($path:literal, list) => {
+        &[get(concat!("/", $path), Need::OfItsVerb, lists::show)]
+    };
+    ($path:literal, things) => {
+        &[
+            get(concat!("/", $path), Need::OfItsVerb, lists::show),
+            get(concat!("/", $path, "/{key}"), Need::OfItsVerb, things::show),
+        ]
+    };
+    ($path:literal, acts) => {
+        &[
+            get(concat!("/", $path), Need::OfItsVerb, lists::show),
+            get(concat!("/", $path, "/{key}"), Need::OfItsVerb, things::show),
+            post(concat!("/", $path, "/{key}/{verb}"), Need::OfItsVerb, forms::act),
+        ]
+    };
     ($path:literal) => {
-        [
+        &[
             get(concat!("/", $path), Need::OfItsVerb, lists::show),
             get(concat!("/", $path, "/{key}"), Need::OfItsVerb, things::show),
             get(concat!("/", $path, "/{key}/{verb}"), Need::OfItsVerb, forms::show),
@@ -62,32 +80,33 @@ macro_rules! noun {
 }
 
 /// Those of all nouns. What each needs is the right of the verb that it calls.
-const OF_NOUNS: &[[Route; 4]] = &[
+const OF_NOUNS: &[&[Route]] = &[
     noun!("devices"),
     noun!("sites"),
     noun!("checks"),
-    noun!("outages"),
+    noun!("outages", things),
     noun!("tickets"),
     noun!("maintenance"),
     noun!("notify"),
-    noun!("outbox"),
-    noun!("log"),
+    noun!("outbox", list),
+    noun!("log", list),
     noun!("settings"),
     noun!("schedules"),
     noun!("users"),
     noun!("tokens"),
-    noun!("dns"),
+    noun!("dns", acts),
 ];
 
 /// All routes.
 pub fn all() -> impl Iterator<Item = Route> {
-    ROUTES.iter().chain(OF_NOUNS.iter().flatten()).copied()
+    ROUTES.iter().chain(OF_NOUNS.iter().copied().flatten()).copied()
 }
 
 /// Those that are no noun's.
 const ROUTES: &[Route] = &[
     get("/", SEE, now::show),
     get("/search", SEE, now::search),
+    get("/complete/{noun}", Need::OfItsVerb, complete::offer),
     get("/board", Need::Of(Right::see(Subject::Tickets)), ticket::board),
     get("/doctor", Need::OfItsVerb, now::doctor),
     get("/reports", Need::OfItsVerb, now::reports),
@@ -111,6 +130,7 @@ const ROUTES: &[Route] = &[
     get("/you", OWN_SEEN, sign_in::you::show),
     post("/you/password", OWN, sign_in::you::password),
     post("/you/factor", OWN, sign_in::you::factor),
+    post("/you/keys", OWN, sign_in::you::keys),
     post("/you/sessions/{session}/end", OWN, sign_in::you::end_session),
     get("/metrics", Need::Of(Right::see(Subject::Network)), metrics::metrics),
     get("/status", Need::Nothing, status::page),
@@ -120,9 +140,14 @@ const ROUTES: &[Route] = &[
     get("/icon.svg", Need::Nothing, door::icon),
 ];
 
+/// What answers where there is nothing.
+const NOWHERE: Route = get("/", Need::Nothing, now::nowhere);
+
 /// The router over all of them.
 pub fn router(web: Web) -> Router {
-    let mut router = Router::new();
+    let here = web.clone();
+    let nowhere = move |request| door::open_at(here.clone(), NOWHERE, Ok(Vec::new()), request);
+    let mut router = Router::new().fallback(nowhere);
     for route in all() {
         let method = Method::from_bytes(route.method.as_bytes()).unwrap_or(Method::GET);
         let filter = MethodFilter::try_from(method).unwrap_or(MethodFilter::GET);

@@ -4,11 +4,26 @@
 
 const live = document.getElementById("live");
 let waiting = false;
+let busy = false;
+let again = false;
 let last = 0;
 
+// One at a time: an answer that is older than another one never comes after it.
 async function renew() {
   waiting = false;
+  again = busy;
+  if (busy) return;
+  busy = true;
   last = Date.now();
+  try {
+    await put();
+  } finally {
+    busy = false;
+    if (again) later(0);
+  }
+}
+
+async function put() {
   const active = document.activeElement;
   if (active && active.closest("main form") && active.matches("input, textarea, select")) {
     later(3000);
@@ -28,13 +43,16 @@ async function renew() {
     const other = page.querySelector(`[data-live="${CSS.escape(part.dataset.live)}"]`);
     if (!other || other.innerHTML === part.innerHTML) continue;
     const focus = part.contains(active) ? active.getAttribute("href") || active.id : null;
+    const chosen = new Set([...part.querySelectorAll("input[name]:checked")].map((box) => box.value));
     part.replaceChildren(...other.childNodes);
+    for (const box of part.querySelectorAll("input[type=checkbox][name]")) box.checked = chosen.has(box.value);
     if (focus) {
       const again = part.querySelector(`[href="${CSS.escape(focus)}"], #${CSS.escape(focus)}`);
       if (again) again.focus({ preventScroll: true });
     }
     changed += 1;
   }
+  if (changed) chooseAll();
   if (changed && live) live.textContent = "The page has changed.";
 }
 
@@ -53,9 +71,12 @@ if (document.querySelector("[data-live]") && "EventSource" in window) {
 }
 
 // All boxes of a list at once.
-for (const all of document.querySelectorAll("input[data-all]")) {
-  all.hidden = false;
-  all.addEventListener("change", () => {
-    for (const box of all.closest("form, table").querySelectorAll("input[type=checkbox][name]")) box.checked = all.checked;
-  });
+function chooseAll() {
+  for (const all of document.querySelectorAll("input[data-all][hidden]")) {
+    all.hidden = false;
+    all.addEventListener("change", () => {
+      for (const box of all.closest("form, table").querySelectorAll("input[type=checkbox][name]")) box.checked = all.checked;
+    });
+  }
 }
+chooseAll();

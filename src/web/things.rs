@@ -3,6 +3,7 @@
 use exports::{Kind, Table, Value};
 use maud::{Markup, html};
 
+use crate::domain::query::quoted;
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
 use crate::web::lists::{Wanted, linked, rows, title};
@@ -32,10 +33,9 @@ pub fn show(asked: &Asked) -> Result<Answer, Trouble> {
         h1 { (heading) }
         div data-live="top" { (top(asked, noun, &table)?) }
         (actions(asked, noun, key, &table))
-        div.columns {
-            div { (beside(asked, noun, key)?) }
-            section aria-labelledby="h-facts" data-live="facts" { h2 #h-facts { "What is known" } (facts(asked, &table)) }
-        }
+        @let beside = beside(asked, noun, key)?;
+        @let facts = html! { section aria-labelledby="h-facts" data-live="facts" { h2 #h-facts { "What is known" } (facts(asked, &table)) } };
+        @if beside.0.is_empty() { (facts) } @else { div.columns { div { (beside) } (facts) } }
     };
     Ok(Answer::html(layout::page(asked, &heading, &body)))
 }
@@ -131,13 +131,24 @@ fn actions(asked: &Asked, noun: &Noun, key: &str, table: &Table) -> Markup {
                     @let at = format!("{}/{}", nouns::link(noun.path, key), verb.verb);
                     @let word = title(&verb.verb.replace('-', " "));
                     @if is_plain(verb) {
-                        form method="post" action=(at) { (layout::form_token(asked)) button title=(verb.about) { (word) } }
+                        form method="post" action=(at) { (layout::form_token(asked)) button title=(verb.about) data-key=[key_of(verb)] { (word) } }
                     } @else {
-                        a.button href=(at) title=(verb.about) { (word) }
+                        a.button href=(at) title=(verb.about) data-key=[key_of(verb)] { (word) }
                     }
                 }
             }
         }
+    }
+}
+
+/// The key that leads to it: those of `layout::KEYS`.
+fn key_of(verb: &Verb) -> Option<&'static str> {
+    match (verb.noun, verb.verb.as_str()) {
+        (_, "edit") => Some("e"),
+        ("ticket", "acknowledge") => Some("a"),
+        ("ticket", "assign") => Some("s"),
+        ("ticket", "resolve") => Some("r"),
+        _ => None,
     }
 }
 
@@ -173,6 +184,11 @@ fn makes_sense(verb: &Verb, table: &Table) -> bool {
         ("ticket", "close" | "resolve" | "merge" | "pin" | "assign") => {
             state != "closed" && state != "resolved"
         }
+        ("notify", "pause") => !has("paused_at"),
+        ("notify", "resume") => has("paused_at"),
+        ("notify", "rota-swap") => cell(table, "kind") == "rota",
+        // It is about a delivery: the outbox has it.
+        ("notify", "retry") => false,
         ("user", "enable") => state == "disabled",
         ("user", "disable" | "link" | "sign-out") => state != "disabled",
         _ => true,
@@ -202,12 +218,6 @@ fn beside(asked: &Asked, noun: &Noun, key: &str) -> Result<Markup, Trouble> {
     })
 }
 
-/// A value as the query language takes it.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    if text.contains(char::is_whitespace) { format!("\"{text}\"") } else { text.to_owned() }
-}
-
 /// The first ones of a list that a query finds, as a section.
 ///
 /// # Errors
@@ -225,6 +235,11 @@ pub fn some(asked: &Asked, path: &str, query: &str) -> Result<Markup, Trouble> {
     }
     let more = table.rows.len() > BESIDE;
     table.rows.truncate(BESIDE);
+    // What the page is about needs no column.
+    let about = query.split(':').next().unwrap_or_default();
+    if let Some(column) = table.columns.iter_mut().find(|column| column.key == about) {
+        column.shown = false;
+    }
     let id = format!("h-{path}");
     let heading =
         if path == "devices" && query.starts_with("parent:") { "What hangs on it" } else { noun.title };

@@ -98,7 +98,7 @@ pub fn beside(asked: &Asked, key: &str) -> Result<Markup, Trouble> {
                 form method="post" action={(nouns::link("tickets", key)) "/comment"} {
                     (layout::form_token(asked))
                     label for="f-text" { "Say something" }
-                    textarea #f-text name="text" required maxlength="10000" {}
+                    textarea #f-text name="text" required maxlength="10000" data-key="c" {}
                     button { "Comment" }
                 }
             }

@@ -15,7 +15,7 @@ use crate::store::users::Account;
 use crate::store::{sessions, users};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::{Asked, Who};
-use crate::web::{door, layout};
+use crate::web::{door, layout, status};
 use tries::Try;
 
 /// What is said to everybody who is not let in, whatever the reason.
@@ -31,7 +31,11 @@ pub fn form(asked: &Asked) -> Result<Answer, Trouble> {
         return Ok(Answer::see(to));
     }
     let nobody = asked.web.app.store.read(users::count)? == 0;
-    Ok(Answer::html(layout::bare(asked, "Sign in", &sign_in_form(to, "", None, nobody))))
+    let body = html! {
+        (sign_in_form(to, "", None, nobody))
+        @if status::is_on(asked) { p { a href="/status" { "How things are, for everybody" } } }
+    };
+    Ok(Answer::html(layout::bare(asked, "Sign in", &body)))
 }
 
 fn sign_in_form(to: &str, name: &str, wrong: Option<&str>, nobody: bool) -> Markup {

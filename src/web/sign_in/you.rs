@@ -64,6 +64,7 @@ fn page(asked: &Asked, wrong: Option<&str>, new: Option<&Markup>) -> Result<Answ
                 }
             }
         }
+        (keyboard(asked))
         section aria-labelledby="h-sessions" {
             h2 #h-sessions { "Sessions" }
             div.scroll tabindex="0" role="region" aria-labelledby="h-sessions" {
@@ -93,6 +94,34 @@ fn page(asked: &Asked, wrong: Option<&str>, new: Option<&Markup>) -> Result<Answ
     };
     let answer = Answer::html(layout::page(asked, "You", &body));
     Ok(if wrong.is_some() { answer.status(http::StatusCode::UNPROCESSABLE_ENTITY) } else { answer })
+}
+
+/// Single keys, and how to be without them: who speaks to the machine, or holds it badly, is in their way.
+fn keyboard(asked: &Asked) -> Markup {
+    let on = door::has_keys(asked);
+    html! {
+        section aria-labelledby="h-keys-of-you" {
+            h2 #h-keys-of-you { "Keyboard shortcuts" }
+            @if on {
+                p { "Single keys move the focus, wherever no text is typed; " kbd { "?" } " shows them. In this browser they are on." }
+            } @else {
+                p { "In this browser they are off." }
+            }
+            form method="post" action="/you/keys" {
+                (layout::form_token(asked))
+                button name="turn" value=(if on { "off" } else { "on" }) { @if on { "Turn shortcuts off" } @else { "Turn shortcuts on" } }
+            }
+        }
+    }
+}
+
+/// Single keys, on or off in this browser.
+///
+/// # Errors
+/// None.
+pub fn keys(asked: &Asked) -> Result<Answer, Trouble> {
+    let cookie = door::set_keys(&asked.web, asked.said("turn") == Some("on"));
+    Ok(Answer::see("/you").cookie(cookie))
 }
 
 /// Whether the form says the user's password. Whoever guesses here waits as at the door.

@@ -142,6 +142,12 @@ fn status(asked: &Asked) -> Result<Arc<Status>, Trouble> {
     Ok(status)
 }
 
+/// Whether there is a status page.
+#[must_use]
+pub fn is_on(asked: &Asked) -> bool {
+    asked.web.app.store.read(settings::load).is_ok_and(|known| known.text("status.page") != "off")
+}
+
 /// The page.
 ///
 /// # Errors
