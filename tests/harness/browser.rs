@@ -87,6 +87,7 @@ impl Browser {
         }
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".into(), options);
+        capabilities.insert("goog:loggingPrefs".into(), json!({"browser": "ALL"}));
         let at = format!("http://127.0.0.1:{port}");
         let client = runtime
             .block_on(
@@ -166,14 +167,32 @@ impl Browser {
 
     /// What axe-core has against the page, at WCAG 2.2 AA; `tests/run` fetches it.
     pub fn barriers(&self) -> Vec<String> {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/target/axe-core/axe.min.js");
-        let axe =
-            std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}: tests/run fetches it"));
-        self.script(&axe, vec![]);
-        let asked = "const done = arguments[0]; axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})
+        self.axe("{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], rules: {'target-size': {enabled: true}}}")
+    }
+
+    /// The same, by those rules alone to which the window makes a difference.
+    pub fn misfits(&self) -> Vec<String> {
+        self.axe("{runOnly: {type: 'rule', values: ['color-contrast', 'target-size', 'scrollable-region-focusable', 'link-in-text-block']}}")
+    }
+
+    /// What axe-core has against the page's colours alone.
+    pub fn dim_colours(&self) -> Vec<String> {
+        self.axe("{runOnly: {type: 'rule', values: ['color-contrast']}}")
+    }
+
+    fn axe(&self, options: &str) -> Vec<String> {
+        if self.script("return !window.axe", vec![]) == true {
+            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/target/axe-core/axe.min.js");
+            let axe =
+                std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}: tests/run fetches it"));
+            self.script(&axe, vec![]);
+        }
+        let asked = format!(
+            "const done = arguments[0]; axe.run(document, Object.assign({{resultTypes: ['violations'], preload: false}}, {options}))
             .then(told => done(told.violations.flatMap(one => one.nodes.map(node => one.id + ': ' + node.html.slice(0, 160) + ' ' + node.failureSummary))))
-            .catch(error => done(['axe: ' + error]))";
-        let told = self.run(self.client.execute_async(asked, vec![])).expect("axe-core runs");
+            .catch(error => done(['axe: ' + error]))"
+        );
+        let told = self.run(self.client.execute_async(&asked, vec![])).expect("axe-core runs");
         serde_json::from_value(told).expect("a list")
     }
 

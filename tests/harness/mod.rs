@@ -5,6 +5,7 @@
 //! in steps, and after each waits until everybody has said so: no test sleeps for luck.
 
 pub mod browser;
+pub mod devtools;
 pub mod markup;
 pub mod netns;
 pub mod program;
