@@ -211,10 +211,12 @@ pub fn reports(asked: &Asked) -> Result<Answer, Trouble> {
                 @match &param.kind {
                     ParamKind::Switch => { label.inline { input type="checkbox" name=(param.name) value="true" checked[text == "true"]; (lists::title(&param.name.replace('_', " "))) } }
                     ParamKind::Choice(words) => {
-                        label for=(id) { (lists::title(&param.name.replace('_', " "))) }
-                        select #(id) name=(param.name) { option value="" { "–" } @for word in words { option value=(word) selected[word == text] { (word) } } }
+                        span.pair {
+                            label for=(id) { (lists::title(&param.name.replace('_', " "))) }
+                            select #(id) name=(param.name) { option value="" { "–" } @for word in words { option value=(word) selected[word == text] { (word) } } }
+                        }
                     }
-                    _ => { label for=(id) { (lists::title(&param.name.replace('_', " "))) } input #(id) name=(param.name) value=(text) title=(param.about); }
+                    _ => { span.pair { label for=(id) { (lists::title(&param.name.replace('_', " "))) } input #(id) name=(param.name) value=(text) title=(param.about); } }
                 }
             }
             button { "Show" }

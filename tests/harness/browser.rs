@@ -170,6 +170,11 @@ impl Browser {
         self.axe("{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], rules: {'target-size': {enabled: true}}}")
     }
 
+    /// The same, but for its colours.
+    pub fn barriers_but_colours(&self) -> Vec<String> {
+        self.axe("{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], rules: {'color-contrast': {enabled: false}}}")
+    }
+
     /// The same, by those rules alone to which the window makes a difference.
     pub fn misfits(&self) -> Vec<String> {
         self.axe("{runOnly: {type: 'rule', values: ['color-contrast', 'target-size', 'scrollable-region-focusable', 'link-in-text-block']}}")

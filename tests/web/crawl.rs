@@ -183,11 +183,12 @@ impl<'b> Looker<'b> {
         browser.script("look.unfold()", vec![]);
         let more = browser.script("return look.wrong()", vec![]);
         wrong.extend(serde_json::from_value::<Vec<String>>(more).unwrap_or_default());
-        if is_phone {
-            wrong.extend(browser.barriers());
-        } else if in_all_ways {
-            wrong.extend(browser.misfits());
-        }
+        wrong.extend(match (is_phone, in_all_ways) {
+            (true, true) => browser.barriers(),
+            (true, false) => browser.barriers_but_colours(),
+            (false, true) => browser.misfits(),
+            (false, false) => Vec::new(),
+        });
         if in_all_ways {
             browser.wishes(!window.is_dark);
             wrong.extend(browser.dim_colours().into_iter().map(|one| format!("the other scheme: {one}")));

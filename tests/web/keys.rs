@@ -184,6 +184,18 @@ fn every_list_completes_its_own_words() {
     ] {
         assert_eq!(offered(&browser, list, text), wanted, "{list} {text}");
     }
+    world.ok(&["user", "add", "bill", "--role", "billing"]);
+    let token = world.ok(&["token", "add", "till", "--user", "bill", "--role", "billing"]);
+    let token = token.split_whitespace().last().expect("a token");
+    for (list, token, status) in
+        [("tickets", token, 200), ("notify", token, 403), ("log", token, 200), ("devices", "lmt_x", 401)]
+    {
+        let asked = "const [list, token, done] = arguments;
+            fetch(`/complete/${list}?q=s`, {headers: {authorization: `Bearer ${token}`, accept: 'application/json'}, credentials: 'omit', redirect: 'manual'})
+                .then((answer) => done(answer.type === 'opaqueredirect' ? 401 : answer.status))";
+        let told = browser.run(browser.client.execute_async(asked, vec![json!(list), json!(token)]));
+        assert_eq!(told.expect("it is asked"), status, "{list}: what somebody may not see is not offered");
+    }
     drop(browser);
     assert_eq!(server.stop(), Some(0));
 }
