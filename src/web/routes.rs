@@ -91,7 +91,7 @@ const OF_NOUNS: &[&[Route]] = &[
     noun!("outbox", list),
     noun!("log", list),
     noun!("settings"),
-    noun!("schedules"),
+    noun!("schedules", list),
     noun!("users"),
     noun!("tokens"),
     noun!("dns", acts),
