@@ -166,8 +166,17 @@ fn a_secret_that_was_said_is_shown_nowhere() {
         + &program.get("/notify/noc").text
         + &world.ok(&["event", "list", "--json"]);
     assert!(shown.contains("mx.example.org") && !shown.contains("s3cr3t-word"), "{shown}");
+    // It is kept in the database alone.
     let left = std::fs::read_dir(world.database().parent().expect("a folder")).expect("read").flatten();
-    assert!(left.map(|entry| entry.file_name()).all(|name| !name.to_string_lossy().starts_with(".call-")));
+    let holds = |path: &std::path::Path| {
+        std::fs::read(path).is_ok_and(|bytes| bytes.windows(11).any(|part| part == b"s3cr3t-word"))
+    };
+    let (database, others): (Vec<_>, Vec<_>) = left
+        .map(|entry| entry.path())
+        .partition(|path| path.to_string_lossy().starts_with(&*world.database().to_string_lossy()));
+    assert!(
+        database.iter().any(|path| holds(path)) && !others.iter().any(|path| path.is_dir() || holds(path))
+    );
     assert_eq!(server.stop(), Some(0));
 }
 
@@ -273,6 +282,39 @@ fn a_link_opens_once_and_only_the_newest_one() {
         let told = stranger.get(&format!("/sign-in/link/{}", word.replace(' ', "%20")));
         assert!([400, 404].contains(&told.status), "{word}: {}", told.status);
     }
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn who_guesses_from_elsewhere_does_not_keep_a_user_out_of_a_browser_that_is_known() {
+    let world = World::turned();
+    let server = world.serve_with("127.0.0.1:0", &["--behind-proxy"]);
+    let stranger = Program::stranger(&server);
+    let opened = stranger.open_link(&world, "admin");
+    let known = opened.headers.get_all("set-cookie").iter().find_map(|cookie| {
+        let cookie = cookie.to_str().ok()?.split(';').next()?;
+        cookie.contains("known").then(|| cookie.to_owned())
+    });
+    let known = known.expect("the browser is told that it is known");
+    let enter = |from: &str, cookie: &str, password: &str| {
+        let body = format!("name=admin&password={}", password.replace(' ', "+"));
+        let headers = [FORM, ("x-forwarded-for", from), ("cookie", cookie)];
+        stranger.call("POST", "/sign-in", &headers, &body).status
+    };
+    let guesses: Vec<u16> = (1..9).map(|n| enter(&format!("192.0.2.{n}"), "", "wrong")).collect();
+    assert_eq!(guesses, [401, 401, 401, 401, 401, 429, 429, 429], "many addresses guess at one account");
+    assert_eq!(enter("198.51.100.7", "", PASSWORD), 429, "a browser that nobody knows waits with them");
+    assert_eq!(enter("198.51.100.7", &known, PASSWORD), 303);
+    // It may guess no more than others, from however many addresses.
+    let guesses: Vec<u16> = (1..9).map(|n| enter(&format!("203.0.113.{n}"), &known, "wrong")).collect();
+    assert_eq!(guesses, [401, 401, 401, 401, 401, 429, 429, 429]);
+    // With another password it is as unknown as any.
+    world.turn(3_600_000);
+    assert_eq!(stranger.open_link(&world, "admin").status, 303);
+    for n in 1..9 {
+        enter(&format!("192.0.2.{n}"), "", "wrong");
+    }
+    assert_eq!(enter("198.51.100.7", &known, PASSWORD), 429);
     assert_eq!(server.stop(), Some(0));
 }
 

@@ -26,6 +26,8 @@ use crate::web::body::Peer;
 
 /// The most connections at a time; more wait in the system's queue.
 const MOST_CONNECTIONS: usize = 20_000;
+/// With fewer an administrator is told: a site of some size has as many agents.
+const FEW_CONNECTIONS: usize = 2_000;
 /// Files that stay free for all but connections: the database, probes, deliveries.
 const OTHER_FILES: u64 = 400;
 /// The most bytes of a head; what is longer is refused (431).
@@ -89,7 +91,7 @@ fn most_connections() -> usize {
     let most = files.map_or(MOST_CONNECTIONS, |files| {
         usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(MOST_CONNECTIONS)
     });
-    if most < MOST_CONNECTIONS {
+    if most < FEW_CONNECTIONS {
         tracing::warn!(most, "few connections at a time: allow this process more open files");
     }
     most.clamp(64, MOST_CONNECTIONS)

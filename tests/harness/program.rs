@@ -132,11 +132,17 @@ impl Program {
     /// Chooses a password behind a link, as the user does that it is for; the cookie that is kept then.
     #[track_caller]
     pub fn choose_password(&self, world: &World, name: &str) -> String {
-        let link = link(world, name);
-        let form = format!("password={0}&again={0}", PASSWORD.replace(' ', "+"));
-        let told = self.call("POST", &link, &[FORM], &form);
+        let told = self.open_link(world, name);
         assert_eq!(told.status, 303, "{}", told.text);
         told.cookie()
+    }
+
+    /// The same; what was answered.
+    #[track_caller]
+    pub fn open_link(&self, world: &World, name: &str) -> Told {
+        let link = link(world, name);
+        let form = format!("password={0}&again={0}", PASSWORD.replace(' ', "+"));
+        self.call("POST", &link, &[FORM], &form)
     }
 }
 
