@@ -117,8 +117,7 @@ impl Verbs for Commands {
     }
 
     fn run(&self, call: Call) -> Result<Answer, Refused> {
-        let found = self.all().iter().find(|verb| verb.noun == call.noun && verb.verb == call.verb);
-        let Some(verb) = found else {
+        let Some(verb) = self.named(&call.noun, &call.verb) else {
             let what = format!("{} {}", call.noun, call.verb);
             return Err(Refused::new(Why::NotFound, format!("there is no '{}'", what.trim())));
         };

@@ -120,6 +120,12 @@ impl Column {
         Column { key, kind: Kind::Exists, sql, offers: Offers::OfKind }
     }
 
+    /// Whether a list can be ordered by it: a thing has one of it at most.
+    #[must_use]
+    pub const fn orders(&self) -> bool {
+        !matches!(self.kind, Kind::Exists | Kind::Named)
+    }
+
     /// The name of another thing: an expression and a query of its numbers that ends with the name that is compared.
     #[must_use]
     pub const fn named(key: &'static str, sql: &'static str) -> Column {
@@ -218,7 +224,7 @@ impl Page {
         let Some(sort) = sort else { return Ok(Page { limit, skip, sort: None }) };
         let (key, falling) = sort.strip_prefix('-').map_or((sort, false), |key| (key, true));
         let column = find(key, columns)?;
-        if matches!(column.kind, Kind::Exists | Kind::Named) {
+        if !column.orders() {
             let why = "a thing may have several of them: it cannot be ordered by that".to_owned();
             return Err(BadQuery::BadValue { key: "sort".to_owned(), value: key.to_owned(), why });
         }

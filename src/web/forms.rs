@@ -31,9 +31,11 @@ struct Form<'a> {
 /// There is none, or whoever asks may not.
 pub fn new(asked: &Asked) -> Result<Answer, Trouble> {
     let noun = nouns::named(asked.word("noun")).ok_or_else(no_form)?;
-    let add = if noun.add.is_empty() { "add" } else { noun.add };
+    let add = noun.add;
     let begins = |verb: &&Verb| {
-        verb.noun == noun.noun && (verb.verb == add || verb.verb.starts_with(&format!("{add} ")))
+        !add.is_empty()
+            && verb.noun == noun.noun
+            && (verb.verb == add || verb.verb.starts_with(&format!("{add} ")))
     };
     let kinds: Vec<&Verb> = asked.web.verbs.all().iter().filter(begins).collect();
     let wanted = asked.asks("kind").map_or_else(|| add.to_owned(), |kind| format!("{add} {kind}"));
@@ -292,7 +294,7 @@ fn done(asked: &Asked, form: &Form<'_>) -> Result<Answer, Trouble> {
         Ok(answer) if !answer.said.trim().is_empty() && answer.shape != Shape::List => {
             Ok(Answer::html(layout::page(asked, "Done", &said(form, &answer.said))))
         }
-        Ok(answer) => Ok(Answer::see(&next(form, &answer.table))),
+        Ok(answer) => Ok(Answer::see(&next(asked, form, &answer.table))),
         Err(refused) if refused.why == Why::Failed => Err(refused.into()),
         Err(refused) => shown(asked, form, &filled, Some(&refused)),
     }
@@ -324,10 +326,11 @@ fn said(form: &Form<'_>, text: &str) -> Markup {
 }
 
 /// Where to go then: to the thing, or to the list where it is gone.
-fn next(form: &Form<'_>, table: &Table) -> String {
+fn next(asked: &Asked, form: &Form<'_>, table: &Table) -> String {
     let noun = form.noun;
     let gone = ["remove", "revoke"].contains(&form.verb.verb.as_str());
-    if gone || noun.key.is_empty() || ["settings", "users", "tokens", "dns"].contains(&noun.path) {
+    // What is shown by no verb of its own has all in its list.
+    if gone || noun.key.is_empty() || asked.web.verbs.named(noun.noun, "show").is_none() {
         return format!("/{}", noun.path);
     }
     let at = table.columns.iter().position(|column| column.key == noun.key);

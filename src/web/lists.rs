@@ -50,14 +50,17 @@ impl Wanted {
     }
 }
 
+/// Whether the verb that lists a noun takes that.
+fn takes(asked: &Asked, noun: &Noun, name: &str) -> bool {
+    let list = asked.web.verbs.named(noun.noun, noun.list);
+    list.is_some_and(|verb| verb.params.iter().any(|param| param.name == name))
+}
+
 /// Calls the verb that lists a noun.
 ///
 /// # Errors
 /// The query is wrong, or whoever asks may not.
 pub fn rows(asked: &Asked, noun: &Noun, wanted: &Wanted, many: usize) -> Result<Table, Refused> {
-    let verbs = &asked.web.verbs;
-    let verb = verbs.all().iter().find(|verb| verb.noun == noun.noun && verb.verb == noun.list);
-    let takes = |name: &str| verb.is_some_and(|verb| verb.params.iter().any(|param| param.name == name));
     let who = asked.user().map_err(|_| Refused::new(Why::NotAllowed, "sign in first"))?.clone();
     let mut call = Call::new(who, noun.noun, noun.list);
     let sort = if wanted.sort.is_empty() { noun.sort } else { &wanted.sort };
@@ -67,11 +70,11 @@ pub fn rows(asked: &Asked, noun: &Noun, wanted: &Wanted, many: usize) -> Result<
         ("limit", many.to_string()),
         ("skip", (wanted.page.saturating_sub(1) * ROWS).to_string()),
     ] {
-        if takes(name) && !value.is_empty() {
+        if takes(asked, noun, name) && !value.is_empty() {
             call = call.with(name, value);
         }
     }
-    Ok(verbs.run(call)?.table)
+    Ok(asked.web.verbs.run(call)?.table)
 }
 
 /// The page of a list.
@@ -144,11 +147,9 @@ fn toolbar(asked: &Asked, noun: &Noun, wanted: &Wanted, wrong: Option<&str>) -> 
             @if !noun.add.is_empty() && can(asked, noun, noun.add) {
                 a.button href={"/new/" (noun.noun)} data-key="n" { (title(noun.add)) }
             }
-            @if noun.path == "notify" && can(asked, noun, "add") { a.button href="/new/notify" data-key="n" { "Add" } a.button href="/outbox" { "Outbox" } }
-            @if noun.path == "tickets" { a.button href="/board" { "Board" } }
-            @if noun.path == "users" { a.button href="/tokens" { "Tokens" } }
-            @if noun.path == "settings" { a.button href="/dns" { "DNS" } a.button href="/schedules" { "Schedules" } a.button href="/doctor" { "Doctor" } a.button href="/api" { "API" } @if status::is_on(asked) { a.button href="/status" { "Status page" } } }
-            @if noun.path == "devices" { a.button href="/checks" { "Checks" } }
+            @for (title, path) in noun.beside.iter().filter(|(_, path)| *path != "/status" || status::is_on(asked)) {
+                a.button href=(path) { (title) }
+            }
         }
         @if let Some(wrong) = wrong { p.wrong #q-wrong role="alert" { (layout::sentence(wrong)) } }
         @if !noun.columns.is_empty() { (complete::help(noun)) }
@@ -187,13 +188,14 @@ fn grid(asked: &Asked, noun: &Noun, table: &Table, wanted: &Wanted) -> Markup {
         .columns
         .iter()
         .position(|column| column.key == noun.key || (noun.key.is_empty() && column.key == "id"));
+    let sorts = takes(asked, noun, "sort");
     let boxes = noun.bulk.iter().any(|verb| can(asked, noun, verb));
     html! {
         div.scroll tabindex="0" role="region" aria-label=(noun.title) {
         table.list {
             thead { tr {
                 @if boxes { th.choose scope="col" { input type="checkbox" data-all="" hidden aria-label="All of this page"; } }
-                @for &at in &shown { (heading(noun, &table.columns[at], wanted)) }
+                @for &at in &shown { (heading(noun, &table.columns[at], wanted, sorts)) }
             } }
             tbody {
                 @for row in &table.rows {
@@ -209,18 +211,12 @@ fn grid(asked: &Asked, noun: &Noun, table: &Table, wanted: &Wanted) -> Markup {
     }
 }
 
-fn heading(noun: &Noun, column: &exports::Column, wanted: &Wanted) -> Markup {
+fn heading(noun: &Noun, column: &exports::Column, wanted: &Wanted, sorts: bool) -> Markup {
     let class = matches!(column.kind, Kind::Int | Kind::Money).then_some("number");
     let title = title(column.title);
     // Columns of time are ordered by the query's word for them.
     let by = column.key.trim_end_matches("_at").to_owned();
-    let sortable = !matches!(column.kind, Kind::List | Kind::Object)
-        && ["devices", "tickets", "outages", "sites", "checks"].contains(&noun.path)
-        && [
-            "name", "state", "since", "site", "address", "id", "priority", "opened", "assignee", "device",
-            "started", "ended", "status", "kind",
-        ]
-        .contains(&by.as_str());
+    let sortable = sorts && noun.columns.iter().any(|one| one.key == by && one.orders());
     let order = (wanted.sort.trim_start_matches('-') == by)
         .then(|| if wanted.sort.starts_with('-') { "descending" } else { "ascending" });
     let next = if order == Some("ascending") { format!("-{by}") } else { by };

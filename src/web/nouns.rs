@@ -29,6 +29,8 @@ pub struct Noun {
     pub examples: &'static [(&'static str, &'static str)],
     /// What its list may be asked for.
     pub columns: &'static [Column],
+    /// Pages beside its list: what they are called, and where they are.
+    pub beside: &'static [(&'static str, &'static str)],
     /// What to do where there are none.
     pub empty: &'static str,
 }
@@ -51,6 +53,7 @@ pub const NOUNS: &[Noun] = &[
             ("paused", "paused:yes"),
         ],
         columns: devices::QUERY,
+        beside: &[("Checks", "/checks")],
         empty: "There is no such device. Add one, and a check of it.",
     },
     Noun {
@@ -65,6 +68,7 @@ pub const NOUNS: &[Noun] = &[
         bulk: &[],
         examples: &[],
         columns: sites::QUERY,
+        beside: &[],
         empty: "There is no such site. A site is a place where devices are.",
     },
     Noun {
@@ -79,6 +83,7 @@ pub const NOUNS: &[Noun] = &[
         bulk: &["run"],
         examples: &[("failing", "status:failed"), ("warning", "status:warn")],
         columns: checks::QUERY,
+        beside: &[],
         empty: "There is no such check. Add one to a device: ping, TCP, HTTP, DNS, SNMP and more.",
     },
     Noun {
@@ -93,6 +98,7 @@ pub const NOUNS: &[Noun] = &[
         bulk: &[],
         examples: &[("that last", "open:yes"), ("of this week", "started:<7d")],
         columns: outages::QUERY,
+        beside: &[],
         empty: "There was no such outage.",
     },
     Noun {
@@ -111,6 +117,7 @@ pub const NOUNS: &[Noun] = &[
             ("nobody's", "state:open -assignee:*"),
         ],
         columns: tickets::QUERY,
+        beside: &[("Board", "/board")],
         empty: "There is no such ticket: nothing is wrong, or nothing of that kind.",
     },
     Noun {
@@ -125,13 +132,14 @@ pub const NOUNS: &[Noun] = &[
         bulk: &[],
         examples: &[("now", "active:yes"), ("planned", "state:planned")],
         columns: maintenance::QUERY,
+        beside: &[],
         empty: "There is no such window. In maintenance nobody is told, and the time is counted apart.",
     },
     Noun {
         noun: "notify",
         path: "notify",
         list: "list",
-        add: "",
+        add: "add",
         title: "Who is told",
         one: "who is told",
         key: "name",
@@ -139,6 +147,7 @@ pub const NOUNS: &[Noun] = &[
         bulk: &["pause", "resume"],
         examples: &[],
         columns: entries::QUERY,
+        beside: &[("Outbox", "/outbox")],
         empty: "Nobody is told yet. Add somebody: by e-mail, a chat, a pager, or a webhook.",
     },
     Noun {
@@ -153,6 +162,7 @@ pub const NOUNS: &[Noun] = &[
         bulk: &["retry"],
         examples: &[("not delivered", "state:waiting,failed")],
         columns: outbox::QUERY,
+        beside: &[],
         empty: "Nothing of that kind was sent.",
     },
     Noun {
@@ -167,6 +177,7 @@ pub const NOUNS: &[Noun] = &[
         bulk: &[],
         examples: &[("sign-ins", "kind:sign-in.*"), ("settings", "kind:setting.*"), ("of today", "at:<1d")],
         columns: events::QUERY,
+        beside: &[],
         empty: "Nothing of that kind happened.",
     },
     Noun {
@@ -181,6 +192,13 @@ pub const NOUNS: &[Noun] = &[
         bulk: &[],
         examples: &[],
         columns: &[],
+        beside: &[
+            ("DNS", "/dns"),
+            ("Schedules", "/schedules"),
+            ("Doctor", "/doctor"),
+            ("API", "/api"),
+            ("Status page", "/status"),
+        ],
         empty: "",
     },
     Noun {
@@ -195,6 +213,7 @@ pub const NOUNS: &[Noun] = &[
         bulk: &[],
         examples: &[],
         columns: &[],
+        beside: &[],
         empty: "",
     },
     Noun {
@@ -209,6 +228,7 @@ pub const NOUNS: &[Noun] = &[
         bulk: &[],
         examples: &[],
         columns: &[],
+        beside: &[("Tokens", "/tokens")],
         empty: "",
     },
     Noun {
@@ -223,6 +243,7 @@ pub const NOUNS: &[Noun] = &[
         bulk: &[],
         examples: &[],
         columns: &[],
+        beside: &[],
         empty: "There is no token: a program shows one to the API.",
     },
     Noun {
@@ -237,6 +258,7 @@ pub const NOUNS: &[Noun] = &[
         bulk: &[],
         examples: &[],
         columns: dns::QUERY,
+        beside: &[],
         empty: "No name stands at a name server: see the settings dns.server and dns.zone.",
     },
 ];

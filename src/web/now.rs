@@ -188,7 +188,7 @@ pub fn doctor(asked: &Asked) -> Result<Answer, Trouble> {
 /// # Errors
 /// Whoever asks may not, or the database's.
 pub fn reports(asked: &Asked) -> Result<Answer, Trouble> {
-    let verb = asked.web.verbs.all().iter().find(|verb| verb.noun == "report" && verb.verb == "availability");
+    let verb = asked.web.verbs.named("report", "availability");
     let verb = verb.ok_or_else(|| Trouble::NotFound("there is no such report".into()))?;
     let mut call = Call::new(asked.user()?.clone(), "report", "availability");
     for param in &verb.params {

@@ -43,7 +43,7 @@ pub fn show(asked: &Asked) -> Result<Answer, Trouble> {
 /// The thing as `show` shows it; where its noun has no such verb, its row of the list.
 fn one(asked: &Asked, noun: &Noun, key: &str) -> Result<Table, Trouble> {
     let verbs = &asked.web.verbs;
-    let show = verbs.all().iter().find(|verb| verb.noun == noun.noun && verb.verb == "show");
+    let show = verbs.named(noun.noun, "show");
     let missing = || Trouble::NotFound(format!("there is no {} '{key}'", noun.one));
     let user = asked.user()?.clone();
     if let Some(show) = show {

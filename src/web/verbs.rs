@@ -188,9 +188,14 @@ pub trait Verbs: Send + Sync {
     /// All there are.
     fn all(&self) -> &[Verb];
 
+    /// The verb of that noun and name.
+    fn named(&self, noun: &str, verb: &str) -> Option<&Verb> {
+        self.all().iter().find(|one| one.noun == noun && one.verb == verb)
+    }
+
     /// A call of a verb about one thing.
     fn about(&self, who: User, noun: &str, verb: &str, thing: &str) -> Call {
-        let found = self.all().iter().find(|one| one.noun == noun && one.verb == verb);
+        let found = self.named(noun, verb);
         Call::new(who, noun, verb).with(found.and_then(Verb::subject).unwrap_or("name"), thing)
     }
 
