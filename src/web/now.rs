@@ -175,9 +175,21 @@ pub fn nowhere(asked: &Asked) -> Result<Answer, Trouble> {
 /// Whoever asks may not, or the database's.
 pub fn doctor(asked: &Asked) -> Result<Answer, Trouble> {
     let answer = asked.web.verbs.run(Call::new(asked.user()?.clone(), "doctor", ""))?;
+    let health = answer.table.columns.iter().position(|column| column.key == "health");
+    let warned = answer
+        .table
+        .rows
+        .iter()
+        .filter(|row| health.and_then(|at| row.get(at)).is_some_and(|value| plain(value) == "warn"));
+    let warned = warned.count();
     let body = html! {
         h1 { "Doctor" }
-        @if let Some(wrong) = &answer.wrong { p.wrong { (layout::sentence(wrong)) } } @else { p.done { "All is well." } }
+        @match (&answer.wrong, warned) {
+            (Some(wrong), _) => { p.wrong { (layout::sentence(wrong)) } }
+            (None, 0) => { p.done { "All is well." } }
+            (None, 1) => { p { "Nothing has failed; one thing is worth a look." } }
+            (None, _) => { p { "Nothing has failed; " (warned) " things are worth a look." } }
+        }
         (lists::plain_table(asked, &answer.table))
     };
     Ok(Answer::html(layout::page(asked, "Doctor", &body)))

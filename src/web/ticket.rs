@@ -4,6 +4,7 @@ use exports::{Table, Value};
 use maud::{Markup, html};
 
 use crate::domain::user::{Right, Subject};
+use crate::domain::verdict::Who;
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
 use crate::web::layout;
@@ -45,7 +46,8 @@ pub fn fault(verdict: &Value) -> Markup {
         section.box aria-label="Where the fault is" {
             p { strong { (of("sentence")) } }
             p.quiet {
-                (of("code")) ", " (of("confidence")) " % sure; who acts: " (of("who"))
+                (of("code")) @if of("confidence") != "0" { ", " (of("confidence")) " % sure" }
+                "; who acts: " @if of("who") == Who::Wait.as_str() { "nobody yet" } @else { (of("who")) }
                 @if !of("likeliest").is_empty() { "; the likeliest: " (of("likeliest")) }
                 @if !of("also").is_empty() { "; beside it: " (of("also")) }
             }
