@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long a connection may be idle between two requests: longer than agents keep theirs.
 pub const IDLE: Duration = Duration::from_secs(100);
@@ -49,13 +49,39 @@ impl Drop for Turn {
 }
 
 /// What a connection waits for between two turns, and until when.
+#[derive(Clone, Copy)]
 enum Waits {
     /// It was not asked yet.
     No,
     /// For a head to begin.
-    Begin(Pin<Box<Sleep>>),
+    Begin(Instant),
     /// For the rest of a head.
-    End(Pin<Box<Sleep>>),
+    End(Instant),
+}
+
+/// One timer for all that a connection waits for. It is set anew when it goes off too early, not whenever the moment moves on:
+/// that is at every request.
+struct Timer(Pin<Box<Sleep>>);
+
+impl Timer {
+    /// Pending until that moment; then an error.
+    fn over<T>(
+        &mut self,
+        until: Instant,
+        context: &mut Context<'_>,
+        why: &'static str,
+    ) -> Poll<io::Result<T>> {
+        if self.0.deadline() > until {
+            self.0.as_mut().reset(until);
+        }
+        while self.0.as_mut().poll(context).is_ready() {
+            if self.0.deadline() >= until {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
+            }
+            self.0.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
 }
 
 /// A connection whose other end is not waited for without end.
@@ -66,14 +92,17 @@ pub struct Patient<S> {
     seen: usize,
     waits: Waits,
     /// When more of an answer must have been taken.
-    taken: Option<Pin<Box<Sleep>>>,
+    taken: Option<Instant>,
+    timer: Timer,
 }
 
 impl<S> Patient<S> {
     /// A connection that was just taken: its first head begins now.
     pub fn new(stream: S, turns: Turns) -> Patient<S> {
         let seen = turns.now();
-        Patient { stream, turns, seen, waits: Waits::End(Box::pin(sleep(HEAD))), taken: None }
+        let until = Instant::now() + HEAD;
+        let timer = Timer(Box::pin(sleep_until(until)));
+        Patient { stream, turns, seen, waits: Waits::End(until), taken: None, timer }
     }
 
     fn wrote(
@@ -86,14 +115,9 @@ impl<S> Patient<S> {
             (self.taken, self.waits) = (None, Waits::No);
             return wrote;
         }
-        let taken = self.taken.get_or_insert_with(|| Box::pin(sleep(TAKEN)));
-        over(taken, context, "nothing of the answer is taken")
+        let until = *self.taken.get_or_insert_with(|| Instant::now() + TAKEN);
+        self.timer.over(until, context, "nothing of the answer is taken")
     }
-}
-
-/// Pending until the time is up; then an error.
-fn over<T>(until: &mut Pin<Box<Sleep>>, context: &mut Context<'_>, why: &'static str) -> Poll<io::Result<T>> {
-    until.as_mut().poll(context).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, why)))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
@@ -114,18 +138,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
             return read;
         }
         if into.filled().len() > before && !matches!(this.waits, Waits::End(_)) {
-            this.waits = Waits::End(Box::pin(sleep(HEAD)));
+            this.waits = Waits::End(Instant::now() + HEAD);
         }
         if read.is_ready() {
             return read;
         }
         if matches!(this.waits, Waits::No) {
-            this.waits = Waits::Begin(Box::pin(sleep(IDLE)));
+            this.waits = Waits::Begin(Instant::now() + IDLE);
         }
-        match &mut this.waits {
+        match this.waits {
             Waits::No => read,
-            Waits::Begin(until) => over(until, context, "nothing more is asked"),
-            Waits::End(until) => over(until, context, "the head takes too long"),
+            Waits::Begin(until) => this.timer.over(until, context, "nothing more is asked"),
+            Waits::End(until) => this.timer.over(until, context, "the head takes too long"),
         }
     }
 }
