@@ -109,7 +109,7 @@ impl ListOptions {
         let mut is_away = false;
         go_on(printer, before, seen, ASK_EVERY, |seen| {
             let asked = newest().and_then(|newest| {
-                if newest <= seen {
+                if newest == seen {
                     return Ok(None);
                 }
                 Ok(Some((list(&[("limit", i64::from(MOST)), ("after", seen.0)])?, newest)))
@@ -160,7 +160,8 @@ fn go_on(
             if let Some((table, newest)) = newer(seen)? {
                 is_full = table.rows.len() >= usize::try_from(MOST).unwrap_or(usize::MAX);
                 let last = last_of(&table).unwrap_or(NONE);
-                seen = if is_full { last } else { newest.max(last).max(seen) };
+                // One that is smaller than what was seen is that of another database, put in its place.
+                seen = if is_full { last } else { newest.max(last) };
                 if !table.rows.is_empty() {
                     printer.follow(table, &mut widths, false)?;
                 }

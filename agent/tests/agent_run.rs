@@ -451,7 +451,14 @@ fn an_outage_is_one_over_a_restart_and_a_kill_and_its_story_comes_whole() {
     let spans: Vec<i64> = ended.before.iter().map(|line| began.began_at.since(line.at).0 / 1_000).collect();
     assert!(spans.is_sorted_by(|one, two| one > two), "{spans:?}");
     assert!(spans[0] > 280 && spans[0] <= 300, "the five minutes before it: {spans:?}");
-    assert!(*spans.last().unwrap() < 0, "and the time until the agent knew: {spans:?}");
+    // How soon it knew depends on when it tried again, which is by chance.
+    let is_begin = |record: &&Record| matches!(&record.what, What::Outage(told) if told.ended_at.is_none());
+    let knew = books.records.iter().find(is_begin).unwrap().at;
+    let last = ended.before.last().unwrap().at;
+    assert!(
+        (0..=10_000).contains(&knew.since(last).0),
+        "and the time until the agent knew, {knew}: {spans:?}"
+    );
     assert!(
         ended
             .before
