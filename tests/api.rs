@@ -52,6 +52,9 @@ fn what_the_commands_can_do_programs_can_do() {
         assert_eq!((wrong.status, &wrong.body["param"]), (422, &json!(param)), "{body}: {}", wrong.text);
         assert_eq!(wrong.header("content-type"), "application/problem+json");
     }
+    // In its words, not in those of a command line.
+    let portless = program.send("POST", "/api/v1/checks", &json!({"device": "printer", "kind": "tcp"}));
+    assert!(portless.text.contains("'port'") && !portless.text.contains("--"), "{}", portless.text);
     assert_eq!(program.call("POST", "/api/v1/devices", &[], "{").status, 400);
     assert_eq!(program.call("POST", "/api/v1/devices", &[], "[]").status, 400);
     let method = program.call("PUT", "/api/v1/devices", &[], "{}");
@@ -156,6 +159,7 @@ fn the_same_commands_are_done_at_a_server_elsewhere() {
         (&["device", "add", "nas 1"], 5, "already"),
         (&["setting", "set", "check.every", "9s"], 4, "may not"),
         (&["device", "add", "x", "--importance", "huge"], 2, "huge"),
+        (&["check", "add", "nas 1", "tcp"], 2, "--port"),
     ] {
         let output = far(args);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();

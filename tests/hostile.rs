@@ -67,6 +67,10 @@ fn what_is_no_request_is_refused_as_a_whole() {
         assert!(told.starts_with(&format!("HTTP/1.1 {status} ")), "{short}: {status}: {told}");
         assert_eq!(told.matches("HTTP/1.1 ").count(), 1, "{short}: {told}");
         assert!(!told.contains("evil.example"), "{short}: {told}");
+        if *status == 405 {
+            let has = |header| told.contains(&format!("\r\n{header}: "));
+            assert!(has("allow") && has("content-security-policy"), "{short}: {told}");
+        }
     }
     assert_eq!(Program::stranger(&server).get("/healthz").status, 200);
     assert_eq!(server.stop(), Some(0));

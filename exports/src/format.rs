@@ -6,9 +6,10 @@ use std::str::FromStr;
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// Comma separated (RFC 4180), with a heading; lines end in LF.
+    /// Comma separated (RFC 4180), with a heading; lines end in LF. A text that begins like a formula has a `'` before it.
     Csv,
-    /// Tab separated; tab, line feed, carriage return and backslash are written `\t`, `\n`, `\r`, `\\`.
+    /// Tab separated; tab, line feed, carriage return and backslash are written `\t`, `\n`, `\r`, `\\`. A text that begins like
+    /// a formula has a `'` before it.
     Tsv,
     /// One array of objects, an object a line.
     Json,

@@ -11,7 +11,8 @@
 //! | `md`, `html` | a row of a table | the titles | RFC 3339 | `12.50 EUR` |
 //! | `name` | a line: the column `name`, else the first | - | | |
 //!
-//! Spans are whole milliseconds everywhere. What is missing is `null`, and an empty cell in the flat formats.
+//! In `csv` and `tsv` a text that begins like a formula (`= + - @`) has a `'` before it, so that no spreadsheet runs what
+//! somebody else wrote; [`unguarded`] takes it away. Spans are whole milliseconds everywhere. What is missing is `null`, and an empty cell in the flat formats.
 
 mod format;
 mod money;
@@ -22,5 +23,5 @@ mod write;
 pub use format::{Format, UnknownFormat};
 pub use money::{amount, minor_digits};
 pub use table::{Column, Kind, Row, Table, UnknownColumn, Value};
-pub use text::{rfc3339, text};
+pub use text::{rfc3339, text, unguarded};
 pub use write::{Error, Writer, write};

@@ -43,6 +43,19 @@ pub fn text(value: &Value) -> Cow<'_, str> {
     }
 }
 
+/// Whether a spreadsheet that opens the cell may run it: it begins, behind any `'`, with one of `= + - @`, their
+/// full-width forms, a tab or the end of a line (OWASP, "CSV Injection").
+pub(crate) fn is_like_a_formula(cell: &str) -> bool {
+    cell.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n'])
+}
+
+/// What a cell of CSV or TSV says: a text that begins like a formula is written with one `'` before it, so that no
+/// spreadsheet runs it. Numbers are written as they are.
+#[must_use]
+pub fn unguarded(cell: &str) -> &str {
+    if is_like_a_formula(cell) { cell.strip_prefix('\'').unwrap_or(cell) } else { cell }
+}
+
 /// A value as compact JSON.
 pub(crate) fn json(value: &Value) -> String {
     serde_json::to_string(value).expect("a value has string keys and no failing parts")

@@ -1,6 +1,6 @@
 //! One awkward table in every format, and what other programs read from it.
 
-use exports::{Column, Error, Format, Kind, Table, Value, Writer, write};
+use exports::{Column, Error, Format, Kind, Table, Value, Writer, unguarded, write};
 use proptest::prelude::*;
 
 fn awkward() -> Table {
@@ -33,6 +33,16 @@ fn awkward() -> Table {
         Value::Span(0),
         Value::money(-1250, "KWD"),
         Value::List(Vec::new()),
+        Value::Null,
+    ]);
+    table.push(vec![
+        Value::Int(-3),
+        "=HYPERLINK(\"x\")".into(),
+        "'@".into(),
+        Value::Time(0),
+        Value::Span(-1),
+        Value::money(-1250, "EUR"),
+        vec!["+1", "+2"].into(),
         Value::Null,
     ]);
     table.push(vec![
@@ -120,6 +130,11 @@ fn any_text() -> impl Strategy<Value = String> {
         "10:20:30",
         "2026-11-22",
         "=",
+        "=HYPERLINK(\"x\")",
+        "+49 30",
+        "'=",
+        "''-",
+        "＝1",
         "<<",
         ".inf",
         "- a",
@@ -196,8 +211,20 @@ proptest! {
         let text = written(&table, Format::Csv);
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let read: Vec<Vec<Value>> =
-            reader.records().map(|r| r.unwrap().iter().map(Value::from).collect()).collect();
+            reader.records().map(|r| r.unwrap().iter().map(unguarded).map(Value::from).collect()).collect();
         prop_assert_eq!(read, table.rows);
+    }
+
+    #[test]
+    fn no_spreadsheet_takes_a_text_for_a_formula(table in any_table(any_text().prop_map(Value::Text))) {
+        let csv = written(&table, Format::Csv);
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        let lines = reader.records().map(|r| r.unwrap().iter().map(str::to_owned).collect::<Vec<_>>());
+        let tsv = written(&table, Format::Tsv);
+        let tabbed = tsv.lines().skip(1).map(|line| line.split('\t').map(str::to_owned).collect());
+        for cell in lines.chain(tabbed).flatten() {
+            prop_assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝']), "{cell:?}");
+        }
     }
 
     #[test]

@@ -119,6 +119,17 @@ pub async fn open_at(
     finished(&web, answer)
 }
 
+/// Somebody asks in a way that the path does not take. Which ones it takes, the router says in `Allow`.
+pub async fn no_such_way(web: Web, request: Request<Body>) -> Response {
+    let why = format!("{} does not take {}", request.uri().path(), request.method());
+    let answer = if request.uri().path().starts_with("/api/") {
+        problem(StatusCode::METHOD_NOT_ALLOWED, &why)
+    } else {
+        Answer::of("text/plain; charset=utf-8", why).status(StatusCode::METHOD_NOT_ALLOWED)
+    };
+    finished(&web, answer)
+}
+
 /// With what every answer says.
 fn finished(web: &Web, answer: Answer) -> Response {
     let mut response = answer.into_response();

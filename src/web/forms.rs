@@ -223,13 +223,18 @@ fn names(table: &Table) -> Vec<String> {
     table.rows.iter().filter_map(|row| row.get(at)).map(plain).filter(|name| !name.is_empty()).collect()
 }
 
+/// What its field is called.
+fn label(param: &Param) -> String {
+    title(&param.name.replace('_', " "))
+}
+
 /// One field, with what it means, and what is wrong with it beside it.
 fn field(param: &Param, filled: &Filled, wrong: Option<&Refused>, offers: &Offers) -> Markup {
     let id = format!("f-{}", param.name);
     let text = filled.get(&param.name).map_or("", String::as_str);
     let wrong = wrong.filter(|wrong| wrong.param.as_deref() == Some(param.name.as_str()));
     let described = format!("{id}-about");
-    let name = title(&param.name.replace('_', " "));
+    let name = label(param);
     if param.kind == ParamKind::Switch {
         return html! {
             p { label.inline { input type="checkbox" name=(param.name) value="true" checked[text == "true"]; span { (layout::sentence(&param.about)) } } }
@@ -296,7 +301,10 @@ fn done(asked: &Asked, form: &Form<'_>) -> Result<Answer, Trouble> {
         }
         Ok(answer) => Ok(Answer::see(&next(asked, form, &answer.table))),
         Err(refused) if refused.why == Why::Failed => Err(refused.into()),
-        Err(refused) => shown(asked, form, &filled, Some(&refused)),
+        Err(refused) => {
+            let refused = form.verb.in_other_words(refused, |param| format!("“{}”", label(param)));
+            shown(asked, form, &filled, Some(&refused))
+        }
     }
 }
 

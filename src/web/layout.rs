@@ -56,8 +56,8 @@ pub fn page(asked: &Asked, title: &str, body: &Markup) -> Markup {
                     details.narrow { summary { "Menu" } nav aria-label="Main" { (pages(asked)) } }
                     @if asked.who.may(Right::see(Subject::Network)) {
                         form.search action="/search" role="search" {
-                            label.hidden for="search" { "Search devices" }
-                            span.combo { input #search name="q" type="search" placeholder="Search devices" maxlength="500" data-complete="/complete/devices"; }
+                            label.hidden for="search" { "Search all" }
+                            span.combo { input #search name="q" type="search" placeholder="Search" maxlength="500" data-complete="/complete/devices"; }
                         }
                     }
                     @if let Some(user) = asked.who.user() {

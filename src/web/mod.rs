@@ -20,6 +20,7 @@ mod nouns;
 mod now;
 mod outage;
 pub mod routes;
+mod search;
 mod sign_in;
 mod status;
 mod things;

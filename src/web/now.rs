@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use crate::domain::ids::OutageId;
+use crate::domain::user::{Right, Subject};
 use crate::store::verdicts;
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
@@ -45,8 +46,10 @@ fn alerts(asked: &Asked) -> Result<Markup, Trouble> {
         row.get(at).cloned()
     };
     let word = |row: &[exports::Value], key: &str| of(row, key).as_ref().map(plain).unwrap_or_default();
+    let may = asked.who.may(Right::change(Subject::Tickets));
     Ok(html! {
         @for row in table.rows.iter().take(ALERTS) {
+            @let acknowledged = word(row, "acknowledged_by");
             article.alert.(word(row, "priority")) {
                 p {
                     (layout::state(&word(row, "priority"))) " "
@@ -56,10 +59,17 @@ fn alerts(asked: &Asked) -> Result<Markup, Trouble> {
                     }
                     @if !word(row, "site").is_empty() { " · " a href=(nouns::link("sites", &word(row, "site"))) { (word(row, "site")) } }
                     @if !word(row, "assignee").is_empty() { " · " (word(row, "assignee")) }
+                    @else if !acknowledged.is_empty() { " · acknowledged by " (acknowledged) }
                 }
                 @if let Some(sentence) = fault(asked, of(row, "outage").as_ref())? { p.quiet { (sentence) } }
                 @if let Some(exports::Value::List(all)) = of(row, "affected") {
                     @if !all.is_empty() { p.quiet { (all.len()) " more behind it" } }
+                }
+                @if may && acknowledged.is_empty() {
+                    form method="post" action={(nouns::link("tickets", &word(row, "id"))) "/acknowledge"} {
+                        (layout::form_token(asked))
+                        button aria-label={"Acknowledge " (word(row, "title"))} { "Acknowledge" }
+                    }
                 }
             }
         }
@@ -138,22 +148,6 @@ fn told(body: &serde_json::Value, device: &str) -> Markup {
         @if let Some(about) = about { " “" (about.chars().take(60).collect::<String>()) "”" }
         @if let Some(state) = word("to") { " → " (layout::state(state)) }
     }
-}
-
-/// A search: it is one for devices; a device of exactly that name is shown at once.
-///
-/// # Errors
-/// The database's.
-pub fn search(asked: &Asked) -> Result<Answer, Trouble> {
-    let text = asked.asks("q").unwrap_or_default().trim();
-    if text.is_empty() {
-        return Ok(Answer::see("/devices"));
-    }
-    let found = asked.web.app.store.read(|tx| crate::store::devices::find(tx, text))?;
-    Ok(Answer::see(&match found {
-        Some(device) if device.name == text => nouns::link("devices", &device.name),
-        _ => format!("/devices?q={}", nouns::encoded(text)),
-    }))
 }
 
 /// Where there is nothing: browsers are shown a page, programs are told in JSON.

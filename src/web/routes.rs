@@ -8,7 +8,7 @@ use crate::domain::user::{Right, Subject};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
 use crate::web::{
-    Web, api, complete, door, forms, lists, live, metrics, now, sign_in, status, things, ticket,
+    Web, api, complete, door, forms, lists, live, metrics, now, search, sign_in, status, things, ticket,
 };
 
 /// What a route needs of whoever asks.
@@ -105,7 +105,7 @@ pub fn all() -> impl Iterator<Item = Route> {
 /// Those that are no noun's.
 const ROUTES: &[Route] = &[
     get("/", SEE, now::show),
-    get("/search", SEE, now::search),
+    get("/search", SEE, search::show),
     get("/complete/{noun}", Need::OfItsVerb, complete::offer),
     get("/board", Need::Of(Right::see(Subject::Tickets)), ticket::board),
     get("/doctor", Need::OfItsVerb, now::doctor),
@@ -155,7 +155,7 @@ pub fn router(web: Web) -> Router {
         let handler = move |words, request| door::open(web.clone(), route, words, request);
         router = router.route(route.path, axum::routing::on(filter, handler));
     }
-    router
+    router.method_not_allowed_fallback(move |request| door::no_such_way(web.clone(), request))
 }
 
 #[cfg(test)]

@@ -132,6 +132,9 @@ fn actions(asked: &Asked, noun: &Noun, key: &str, table: &Table) -> Markup {
                     @let word = title(&verb.verb.replace('-', " "));
                     @if is_plain(verb) {
                         form method="post" action=(at) { (layout::form_token(asked)) button title=(verb.about) data-key=[key_of(verb)] { (word) } }
+                    } @else if is_often_plain(verb) {
+                        form method="post" action=(at) { (layout::form_token(asked)) button title=(verb.about) data-key=[key_of(verb)] { (word) } }
+                        a.button href=(at) title={(verb.about) ", with more to say"} { (word) "…" }
                     } @else {
                         a.button href=(at) title=(verb.about) data-key=[key_of(verb)] { (word) }
                     }
@@ -163,6 +166,11 @@ fn is_plain(verb: &Verb) -> bool {
     !dangerous
         && verb.params.iter().filter(|param| !param.positional).all(|param| param.kind == ParamKind::Switch)
         && verb.params.iter().filter(|param| param.positional).count() == 1
+}
+
+/// Whether there is seldom more to say than which thing, though there may be: whoever is woken does it with one touch.
+fn is_often_plain(verb: &Verb) -> bool {
+    (verb.noun, verb.verb.as_str()) == ("ticket", "acknowledge")
 }
 
 /// What would change nothing is not offered.

@@ -221,9 +221,84 @@ impl Verb {
         self.params.iter().find(|param| param.positional).map(|param| param.name.as_str())
     }
 
+    /// What was refused, to whoever wrote no command line: a flag of this verb, `--dns-name`, is called as `called` calls its
+    /// parameter. What is said of other commands stays as it is.
+    #[must_use]
+    pub fn in_other_words(&self, refused: Refused, called: impl Fn(&Param) -> String) -> Refused {
+        let reworded = |text: &str| {
+            let mut words = String::with_capacity(text.len());
+            let mut rest = text;
+            while let Some(at) = rest.find("--") {
+                let (before, flag) = rest.split_at(at);
+                let end = flag[2..]
+                    .find(|c: char| !c.is_ascii_lowercase() && c != '-')
+                    .map_or(flag.len(), |end| end + 2);
+                let name = flag[2..end].replace('-', "_");
+                let name = name.strip_suffix("_file").unwrap_or(&name);
+                let of_this = !before.contains("lineman ") && !words.contains("lineman ");
+                words.push_str(before);
+                match self.params.iter().find(|param| of_this && param.name == *name) {
+                    Some(param) => words.push_str(&called(param)),
+                    None => words.push_str(&flag[..end]),
+                }
+                rest = &flag[end..];
+            }
+            words + rest
+        };
+        Refused {
+            message: reworded(&refused.message),
+            hint: refused.hint.as_deref().map(reworded),
+            ..refused
+        }
+    }
+
     /// Whether it only asks.
     #[must_use]
     pub fn only_asks(&self) -> bool {
         self.right.act == Act::See
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::user::Subject;
+
+    #[test]
+    fn flags_of_a_verb_are_told_as_its_parameters_and_those_of_others_as_they_are() {
+        let param = |name: &str| Param {
+            name: name.to_owned(),
+            about: String::new(),
+            holds: String::new(),
+            kind: ParamKind::Text,
+            positional: false,
+            many: false,
+            required: false,
+            default: None,
+        };
+        let verb = Verb {
+            noun: "notify",
+            verb: "add slack".to_owned(),
+            about: String::new(),
+            more: String::new(),
+            params: vec![param("url"), param("dns_name")],
+            right: Right::change(Subject::Notify),
+        };
+        let told = |message: &str| {
+            let refused = Refused { hint: Some(message.to_owned()), ..Refused::new(Why::Usage, message) };
+            let told = verb.in_other_words(refused, |param| format!("'{}'", param.name));
+            assert_eq!(told.hint.as_deref(), Some(&*told.message));
+            told.message
+        };
+        for (said, wanted) in [
+            ("give --url-file, or --dns-name", "give 'url', or 'dns_name'"),
+            ("--url", "'url'"),
+            ("--urls and --", "--urls and --"),
+            ("see 'lineman dns add --url U'", "see 'lineman dns add --url U'"),
+            ("–-ü --ürl", "–-ü --ürl"),
+            ("", ""),
+        ] {
+            assert_eq!(told(said), wanted);
+        }
     }
 }

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::Encode;
+use crate::text::is_like_a_formula;
 use crate::{Column, Kind, Row, Value, amount, text};
 
 /// What the second column of money is called: `total` and `total_currency`.
 const CURRENCY: &str = "_currency";
 
-/// CSV as RFC 4180 says, but for the ends of lines.
+/// CSV as RFC 4180 says, but for the ends of lines; texts are guarded against spreadsheets.
 pub(super) struct Csv<W: Write>(csv::Writer<W>);
 
 impl<W: Write> Csv<W> {
@@ -37,7 +38,7 @@ impl<W: Write> Encode for Csv<W> {
     }
 }
 
-/// Tab separated; what would break a line is escaped.
+/// Tab separated; what would break a line is escaped, and texts are guarded against spreadsheets.
 pub(super) struct Tsv<W>(W);
 
 impl<W: Write> Tsv<W> {
@@ -104,13 +105,29 @@ fn cells<'a>(row: Row<'a>) -> impl Iterator<Item = Cow<'a, str>> {
     row.columns.iter().zip(row.cells).flat_map(|(column, value)| {
         let (first, second) = match (column.kind, value) {
             (Kind::Money, Value::Money { minor, currency }) => {
-                (Cow::Owned(amount(*minor, currency)), Some(Cow::Borrowed(&currency[..])))
+                (Cow::Owned(amount(*minor, currency)), Some(guarded(Cow::Borrowed(&currency[..]))))
             }
-            (Kind::Money, other) => (text(other), Some(Cow::Borrowed(""))),
-            (_, other) => (text(other), None),
+            (Kind::Money, other) => (cell(other), Some(Cow::Borrowed(""))),
+            (_, other) => (cell(other), None),
         };
         std::iter::once(first).chain(second)
     })
+}
+
+fn cell(value: &Value) -> Cow<'_, str> {
+    match value {
+        // A number may begin with a minus.
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Time(_) | Value::Span(_) => text(value),
+        Value::Text(_) | Value::Money { .. } | Value::List(_) | Value::Object(_) | Value::Json(_) => {
+            guarded(text(value))
+        }
+    }
+}
+
+/// A text that no spreadsheet takes for a formula: before one that begins like a formula stands a `'` (see
+/// [`unguarded`](crate::unguarded)).
+fn guarded(cell: Cow<'_, str>) -> Cow<'_, str> {
+    if is_like_a_formula(&cell) { Cow::Owned(format!("'{cell}")) } else { cell }
 }
 
 /// Writes tab, line feed, carriage return and backslash as `\t`, `\n`, `\r` and `\\`.

@@ -61,7 +61,10 @@ fn answer(asked: &Asked) -> Result<Answer, Trouble> {
     if call.if_match.is_some() && thing.is_none() {
         return Err(Trouble::Bad("If-Match is for changes of a thing that is there".to_owned()));
     }
-    let done = asked.web.verbs.run(call)?;
+    let done = asked.web.verbs.run(call).map_err(|refused| {
+        // A command line far away has flags.
+        if all { refused } else { verb.in_other_words(refused, |param| format!("'{}'", param.name)) }
+    })?;
     Ok(told(asked, verb, &done, limit))
 }
 
