@@ -41,7 +41,10 @@ const PAGES: &[&str] = &[
     "/log",
     "/log?q=kind:device.*",
     "/settings",
+    "/search?q=device-09",
+    "/complete/devices?q=e-09",
     "/api/v1/devices?limit=100",
+    "/metrics",
 ];
 
 fn main() {

@@ -164,7 +164,7 @@ fn toolbar(asked: &Asked, noun: &Noun, wanted: &Wanted, wrong: Option<&str>) -> 
         }
         p.quiet {
             "Download: "
-            @for (at, format) in ["csv", "json", "yaml", "html", "md"].iter().enumerate() {
+            @for (at, format) in Format::ALL.iter().enumerate() {
                 @if at > 0 { " · " }
                 a href={"/download/" (noun.path) "?format=" (format) "&q=" (nouns::encoded(&wanted.query)) "&sort=" (nouns::encoded(&wanted.sort))} { (format) }
             }
