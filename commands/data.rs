@@ -108,6 +108,11 @@ impl Context<'_> {
         })
     }
 
+    /// Asks a person whether to do what the store tells of, where there is one to ask.
+    pub fn confirm_of(&self, what: impl FnOnce(&Tx) -> Result<String, Failure>) -> Result<(), Failure> {
+        if self.yes { Ok(()) } else { self.confirm(&self.ask(what)?) }
+    }
+
     /// Asks a person whether to do it, where there is one to ask.
     pub fn confirm(&self, what: &str) -> Result<(), Failure> {
         if self.yes {

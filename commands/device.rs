@@ -105,6 +105,9 @@ pub struct EditOptions {
     /// It has no address
     #[arg(long, conflicts_with = "address")]
     no_address: bool,
+    /// It has no name in DNS
+    #[arg(long, conflicts_with = "dns_name")]
+    no_dns_name: bool,
     /// It hangs on nothing
     #[arg(long, conflicts_with = "parent")]
     no_parent: bool,
@@ -140,7 +143,7 @@ struct About {
     /// Its address stays as it is written here, whatever its agent reports
     #[arg(long, conflicts_with = "address_from")]
     fixed: bool,
-    /// Which address is its own: the one its agent reports, or the one the server sees (behind NAT)
+    /// Which address is its own: the one its agent reports, the one the server sees (behind NAT), or the fixed one
     #[arg(long, value_name = "WHO", value_parser = address_from())]
     address_from: Option<AddressFrom>,
     /// Make a token with which its agent joins: the last word that is printed
@@ -153,7 +156,7 @@ fn importance() -> impl TypedValueParser<Value = Importance> {
 }
 
 fn address_from() -> impl TypedValueParser<Value = AddressFrom> {
-    PossibleValuesParser::new(["agent", "seen"]).try_map(|word| word.parse())
+    PossibleValuesParser::new(AddressFrom::NAMES).try_map(|word| word.parse())
 }
 
 impl About {
@@ -216,10 +219,12 @@ impl DeviceVerb {
                 if join { with_token(tx, &device, by) } else { Ok(line(&device)) }
             }),
             DeviceVerb::Remove { device } => {
-                let found = context.ask(|tx| Ok(devices::get(tx, &device)?))?;
-                context.confirm(&format!("remove device '{}' with its checks and outages", found.name))?;
+                context.confirm_of(|tx| {
+                    let name = devices::get(tx, &device)?.name;
+                    Ok(format!("remove device '{name}' with its checks and outages"))
+                })?;
                 context.change(move |tx, by| {
-                    let device = devices::of(tx, found.id)?;
+                    let device = devices::get(tx, &device)?;
                     devices::remove(tx, &device, by)?;
                     let said = format!("removed device '{}'\n", device.name);
                     Ok(Output::Said(reports::devices::record(&device), said))
@@ -266,6 +271,9 @@ impl EditOptions {
         }
         if self.no_address {
             new.address = None;
+        }
+        if self.no_dns_name {
+            new.dns_name = None;
         }
         if self.no_parent {
             new.parents.clear();

@@ -262,6 +262,27 @@ mod tests {
     }
 
     #[test]
+    fn no_command_has_a_flag_that_every_command_has() {
+        fn look(command: &clap::Command, theirs: &[(String, Option<String>)], taken: &mut Vec<String>) {
+            for arg in command.get_subcommands().flat_map(clap::Command::get_arguments) {
+                let (id, long) = (arg.get_id().as_str(), arg.get_long());
+                if theirs.iter().any(|(its, name)| its == id || (long.is_some() && name.as_deref() == long)) {
+                    taken.push(format!("{} {id}", command.get_name()));
+                }
+            }
+            command.get_subcommands().for_each(|inner| look(inner, theirs, taken));
+        }
+        let root = Cli::command();
+        let theirs: Vec<_> = root
+            .get_arguments()
+            .map(|arg| (arg.get_id().to_string(), arg.get_long().map(ToOwned::to_owned)))
+            .collect();
+        let mut taken = Vec::new();
+        look(&root, &theirs, &mut taken);
+        assert!(taken.is_empty(), "what is said to one is taken for the other: {taken:?}");
+    }
+
+    #[test]
     fn every_verb_ends_its_help_with_an_example() {
         fn look(command: &clap::Command, path: &str, missing: &mut Vec<String>) {
             let path = format!("{path} {}", command.get_name());

@@ -149,10 +149,12 @@ impl MaintenanceVerb {
                 Ok(changed(&maintenance::extend(tx, window.id, until, by)?))
             }),
             MaintenanceVerb::Remove(Number { number }) => {
-                let found = context.ask(|tx| Ok(maintenance::get(tx, &number)?))?;
-                context.confirm(&format!("remove maintenance window {} of {}", found.id, found.subject))?;
+                context.confirm_of(|tx| {
+                    let window = maintenance::get(tx, &number)?;
+                    Ok(format!("remove maintenance window {} of {}", window.id, window.subject))
+                })?;
                 context.change(move |tx, by| {
-                    let window = maintenance::remove(tx, found.id, by)?;
+                    let window = maintenance::remove(tx, maintenance::get(tx, &number)?.id, by)?;
                     let said = format!("removed maintenance window {} of {}\n", window.id, window.subject);
                     Ok(Output::Said(reports::maintenance::line(&window), said))
                 })

@@ -32,7 +32,7 @@ pub enum ChannelOptions {
     Webhook(WebhookOptions),
     /// A topic of an ntfy server, for telephones
     #[command(
-        after_help = "Example:\n  lineman notify add phone ntfy --topic noc-7f3a9c\n  lineman notify add phone ntfy --topic noc --server https://ntfy.example.org --token-env NTFY"
+        after_help = "Example:\n  lineman notify add phone ntfy --topic noc-7f3a9c\n  lineman notify add phone ntfy --topic noc --server-url https://ntfy.example.org --token-env NTFY"
     )]
     Ntfy(NtfyOptions),
     /// A channel in Slack, by an incoming webhook
@@ -52,12 +52,12 @@ pub enum ChannelOptions {
     /// A service in PagerDuty, by its Events API v2
     #[command(
         name = "pagerduty",
-        after_help = "Example:\n  lineman notify add oncall pagerduty --key-file /root/pagerduty-key\n  lineman notify add oncall pagerduty --key-env PAGERDUTY_KEY --server https://events.eu.pagerduty.com"
+        after_help = "Example:\n  lineman notify add oncall pagerduty --key-file /root/pagerduty-key\n  lineman notify add oncall pagerduty --key-env PAGERDUTY_KEY --server-url https://events.eu.pagerduty.com"
     )]
     PagerDuty(PagerDutyOptions),
     /// A room in Matrix
     #[command(
-        after_help = "Example:\n  lineman notify add chat matrix --server https://matrix.example.org --room '!abc:example.org' \\\n      --token-file /root/matrix-token"
+        after_help = "Example:\n  lineman notify add chat matrix --server-url https://matrix.example.org --room '!abc:example.org' \\\n      --token-file /root/matrix-token"
     )]
     Matrix(MatrixOptions),
     /// A program on this machine, which gets the message as JSON
@@ -175,7 +175,7 @@ pub struct NtfyOptions {
     topic: String,
     /// The server
     #[arg(long, value_name = "URL", default_value = "https://ntfy.sh")]
-    server: String,
+    server_url: String,
     #[command(flatten)]
     token: TokenArgs,
     /// A tag that each message gets; again for more
@@ -205,7 +205,7 @@ pub struct TelegramOptions {
     token: TokenArgs,
     /// The server of the Bot API
     #[arg(long, value_name = "URL", default_value = "https://api.telegram.org")]
-    server: String,
+    server_url: String,
 }
 
 /// A service in PagerDuty.
@@ -215,7 +215,7 @@ pub struct PagerDutyOptions {
     key: KeyArgs,
     /// The server of the Events API; Europe has https://events.eu.pagerduty.com
     #[arg(long, value_name = "URL", default_value = "https://events.pagerduty.com")]
-    server: String,
+    server_url: String,
 }
 
 /// A room in Matrix.
@@ -223,7 +223,7 @@ pub struct PagerDutyOptions {
 pub struct MatrixOptions {
     /// The home server
     #[arg(long, value_name = "URL")]
-    server: String,
+    server_url: String,
     /// The room's id, which begins with !
     #[arg(long, value_name = "ID")]
     room: String,
@@ -249,8 +249,8 @@ impl ChannelOptions {
         let channel = match self {
             ChannelOptions::Email(options) => options.channel()?,
             ChannelOptions::Webhook(options) => options.channel()?,
-            ChannelOptions::Ntfy(NtfyOptions { topic, server, token, tags, ca }) => Channel::Ntfy(Ntfy {
-                server: Url::new(server),
+            ChannelOptions::Ntfy(NtfyOptions { topic, server_url, token, tags, ca }) => Channel::Ntfy(Ntfy {
+                server: Url::new(server_url),
                 topic,
                 token: token.read()?.map(Secret::new),
                 tags,
@@ -259,17 +259,17 @@ impl ChannelOptions {
             ChannelOptions::Slack(options) => Channel::Slack(options.hook()?),
             ChannelOptions::Discord(options) => Channel::Discord(options.hook()?),
             ChannelOptions::Teams(options) => Channel::Teams(options.hook()?),
-            ChannelOptions::Telegram(TelegramOptions { chat, thread, token, server }) => {
+            ChannelOptions::Telegram(TelegramOptions { chat, thread, token, server_url }) => {
                 let token = needed("token", token.read()?)?;
-                Channel::Telegram(Telegram { server: Url::new(server), token, chat, thread })
+                Channel::Telegram(Telegram { server: Url::new(server_url), token, chat, thread })
             }
-            ChannelOptions::PagerDuty(PagerDutyOptions { key, server }) => {
+            ChannelOptions::PagerDuty(PagerDutyOptions { key, server_url }) => {
                 let key = needed("key", key.read()?)?;
-                Channel::PagerDuty(PagerDuty { server: Url::new(server), key })
+                Channel::PagerDuty(PagerDuty { server: Url::new(server_url), key })
             }
-            ChannelOptions::Matrix(MatrixOptions { server, room, token, ca }) => {
+            ChannelOptions::Matrix(MatrixOptions { server_url, room, token, ca }) => {
                 let token = needed("token", token.read()?)?;
-                Channel::Matrix(Matrix { server: Url::new(server), token, room, ca: ca.read()? })
+                Channel::Matrix(Matrix { server: Url::new(server_url), token, room, ca: ca.read()? })
             }
             ChannelOptions::Command(CommandOptions { program, args }) => {
                 Channel::Command(Command { program, args })
@@ -452,7 +452,7 @@ mod tests {
             (vec!["telegram", "--chat", "-100123", "--token-file", &bot],
              json!({"kind": "telegram", "server": "https://api.telegram.org", "token": hidden, "chat": "-100123"})),
             (vec!["pagerduty", "--key-file", &key], json!({"kind": "pagerduty", "server": "https://events.pagerduty.com", "key": hidden})),
-            (vec!["matrix", "--server", "https://m.example.org", "--room", "!a:example.org", "--token-file", &secret],
+            (vec!["matrix", "--server-url", "https://m.example.org", "--room", "!a:example.org", "--token-file", &secret],
              json!({"kind": "matrix", "server": "https://m.example.org", "token": hidden, "room": "!a:example.org"})),
             (vec!["command", "/bin/true", "-x", "--", "y"], json!({"kind": "command", "program": "/bin/true", "args": ["-x", "--", "y"]})),
             (vec!["command", "/bin/true", "--", "-h", "y"], json!({"kind": "command", "program": "/bin/true", "args": ["-h", "y"]})),

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read as _;
+use std::net::IpAddr;
 
 use ::agent::link::connections;
 use clap::parser::ValueSource;
@@ -37,9 +38,7 @@ impl Server {
         let uri: Uri = url.parse().map_err(|_| bad_server(url))?;
         let is_safe = match uri.scheme_str() {
             Some("https") => true,
-            Some("http") => uri
-                .host()
-                .is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]"),
+            Some("http") => uri.host().is_some_and(is_this_machine),
             _ => return Err(bad_server(url)),
         };
         if !is_safe {
@@ -106,6 +105,12 @@ impl Server {
     }
 }
 
+/// Whether a host is this machine, so that nothing that is sent there leaves it.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 fn bad_server(server: &str) -> Failure {
     Failure::usage(format!("'{server}' is not a server's URL: write it as https://HOST:PORT"))
 }
@@ -127,13 +132,13 @@ fn text_of(path: &str) -> Result<String, Failure> {
     let failed = |e: std::io::Error| Failure::failed(format!("read {path}: {e}"));
     let mut text = String::new();
     if path == "-" {
-        std::io::stdin().lock().take(MAX_TEXT).read_to_string(&mut text).map_err(failed)?;
+        std::io::stdin().lock().take(MAX_TEXT + 1).read_to_string(&mut text).map_err(failed)?;
     } else {
-        std::fs::File::open(path)
-            .map_err(failed)?
-            .take(MAX_TEXT)
-            .read_to_string(&mut text)
-            .map_err(failed)?;
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(MAX_TEXT + 1).read_to_string(&mut text).map_err(failed)?;
+    }
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_TEXT {
+        return Err(Failure::usage(format!("{path} is longer than {MAX_TEXT} bytes")));
     }
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
@@ -167,7 +172,7 @@ fn said(matches: &ArgMatches) -> Result<(Verb, Map<String, Json>), Failure> {
 }
 
 fn given(command: &Command, matches: &ArgMatches, fields: &mut Map<String, Json>) -> Result<(), Failure> {
-    for arg in command.get_arguments().filter(|arg| !arg.is_global_set()) {
+    for arg in command.get_arguments().filter(|arg| !describe::is_of_every_command(arg)) {
         let id = arg.get_id().as_str();
         if !matches!(matches.try_contains_id(id), Ok(true))
             || matches.value_source(id) != Some(ValueSource::CommandLine)
@@ -299,8 +304,8 @@ fn refused(status: u16, json: &Json) -> Failure {
         400 | 405 | 413 | 422 => Code::Usage,
         401 | 403 => Code::NotAllowed,
         404 => Code::NotFound,
-        409 if json["detail"].as_str().is_some_and(|text| text.contains("already")) => Code::Conflict,
-        409 => Code::Refused,
+        409 if json["code"] == "refused" => Code::Refused,
+        409 => Code::Conflict,
         412 => Code::Conflict,
         _ => Code::Failed,
     };
@@ -322,6 +327,22 @@ mod tests {
         assert_eq!(pin(&"ab".repeat(32)).unwrap(), [0xab; 32]);
         for wrong in ["", "ab", &"xy".repeat(32), &"ab".repeat(33), &"ä".repeat(32)] {
             assert!(pin(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_sent_in_clear_to_this_machine_alone() {
+        for (host, is_safe) in [
+            ("localhost", true),
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("[::1]", true),
+            ("127.0.0.1.example", false),
+            ("127.evil", false),
+            ("192.0.2.1", false),
+            ("[2001:db8::1]", false),
+        ] {
+            assert_eq!(is_this_machine(host), is_safe, "{host}");
         }
     }
 
@@ -358,6 +379,12 @@ mod tests {
                 "GET",
                 "https://s/api/v1/events?after=7&limit=500",
                 "",
+            ),
+            (
+                vec!["notify", "add", "n", "--when", "priority:P1", "ntfy", "--topic", "t", "--after", "15m"],
+                "POST",
+                "https://s/api/v1/notify/kinds/ntfy",
+                r#"{"after":"15m","name":"n","topic":"t","when":"priority:P1"}"#,
             ),
             (vec!["doctor"], "GET", "https://s/api/v1/doctor", ""),
         ] {

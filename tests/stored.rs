@@ -30,7 +30,7 @@ const HOLDS: &[(&str, &str)] = &[
     ("key", "0123456789abcdef0123456789abcdef"),
     ("member", "noc"),
     ("room", "!a:example.org"),
-    ("server", "http://127.0.0.1:9"),
+    ("server_url", "http://127.0.0.1:9"),
     ("to", "noc@example.org"),
     ("url", "http://127.0.0.1:9/"),
     ("user", "admin"),

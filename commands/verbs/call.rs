@@ -113,15 +113,14 @@ fn line(verb: &Verb, call: &Call, files: &mut Files) -> Result<Vec<OsString>, Re
     let mut words = vec!["lineman".into(), OsString::from(verb.noun)];
     let mut command = root.find_subcommand(verb.noun).ok_or_else(gone)?;
     let mut parts = verb.verb.split(' ').filter(|part| !part.is_empty()).peekable();
-    let mut last = parts.peek().is_none();
-    if last {
-        given(command, call, files, true, &mut words)?;
+    let mut left = call.clone();
+    if parts.peek().is_none() {
+        given(command, &mut left, files, true, &mut words)?;
     }
     while let Some(part) = parts.next() {
         words.push(part.into());
         command = command.find_subcommand(part).ok_or_else(gone)?;
-        last = parts.peek().is_none();
-        given(command, call, files, last, &mut words)?;
+        given(command, &mut left, files, parts.peek().is_none(), &mut words)?;
     }
     Ok(words)
 }
@@ -130,10 +129,10 @@ fn gone() -> Refused {
     Refused::new(Why::NotFound, "there is no such command any more")
 }
 
-/// What is said to one command of the line. Before a further command a word must not look like a flag.
+/// What is said to one command of the line, taken out of what is left to say. Before a further command a word must not look like a flag.
 fn given(
     command: &Command,
-    call: &Call,
+    left: &mut Call,
     files: &mut Files,
     is_last: bool,
     words: &mut Vec<OsString>,
@@ -141,13 +140,13 @@ fn given(
     let mut free = Vec::new();
     for arg in describe::offered(command) {
         let name = describe::name_of(arg);
-        let Some(values) = call.values.get(&name) else { continue };
+        let Some(values) = left.values.remove(&name) else { continue };
         if arg.is_positional() {
             free.extend(values.iter().map(OsString::from));
             continue;
         }
         let Some(long) = arg.get_long() else { continue };
-        for value in values {
+        for value in &values {
             let takes = arg.get_action().takes_values();
             match (takes, describe::is_file(arg)) {
                 (false, _) if value == "true" => words.push(format!("--{long}").into()),
@@ -212,6 +211,8 @@ fn parsed(line: Vec<OsString>) -> Result<Noun, Refused> {
     })
 }
 
+/// What is kept instead of an answer that told a secret.
+const TOLD_ONCE: &str = "told once";
 /// What a refusal begins with that is about a thing that is not as it was seen.
 const CHANGED: &str = "it was changed meanwhile";
 
@@ -256,12 +257,16 @@ impl Around for Guard {
         if let Some((user, word, hash)) = &self.once
             && let Some(answer) = sessions::answered(tx, *user, word, hash)?
         {
+            if answer == TOLD_ONCE {
+                let why = "it was done with this idempotency key, and its secret was told then, once";
+                return Err(Failure::new(Code::Conflict, why).hint("take it back, and make another one"));
+            }
             return Ok(Some(answer));
         }
         if let Some(wanted) = &self.if_match {
             let subject = self.subject.clone().unwrap_or_default();
             let now = look_at(tx, self.noun, &subject)?;
-            if wanted != "*" && wanted.trim_start_matches("W/") != now.etag() {
+            if !now.is_as_seen(wanted) {
                 return Err(Failure::new(Code::Conflict, format!("{CHANGED}: look at it again")));
             }
         }
@@ -270,7 +275,11 @@ impl Around for Guard {
 
     fn after(&self, tx: &WriteTx, output: &Output) -> Result<(), Failure> {
         if let Some((user, word, hash)) = &self.once {
-            sessions::keep_answer(tx, *user, word, hash, &answer(output.clone()).json().to_string())?;
+            let answer = answer(output.clone());
+            // A secret is kept nowhere.
+            let kept =
+                if answer.secret().is_some() { TOLD_ONCE.to_owned() } else { answer.json().to_string() };
+            sessions::keep_answer(tx, *user, word, hash, &kept)?;
         }
         Ok(())
     }

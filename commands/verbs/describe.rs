@@ -1,10 +1,12 @@
 //! What a verb takes, read off its command line.
 
+use std::sync::LazyLock;
+
 use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, Command, CommandFactory};
+use clap::{Arg, ArgAction, Command, CommandFactory, Id};
 use lineman::web::verbs::{Param, ParamKind, Verb};
 
-use super::CALLABLE;
+use super::{CALLABLE, OUTSIDE};
 use crate::Cli;
 
 /// What is left out: files and the environment of the server are nobody's business, nor is what runs programs there, or
@@ -19,6 +21,7 @@ pub fn all() -> Vec<Verb> {
     root.build();
     let mut all = Vec::new();
     for &(noun, name, right) in CALLABLE {
+        let name_of_verb = name;
         let Some(about) = root.find_subcommand(noun) else { continue };
         let command = if name.is_empty() { Some(about) } else { about.find_subcommand(name) };
         let Some(command) = command else { continue };
@@ -30,13 +33,16 @@ pub fn all() -> Vec<Verb> {
             more: text(command.get_long_about()),
             params,
             right,
+            is_kept: !OUTSIDE.contains(&(noun, name_of_verb)),
         };
         let kinds = || command.get_subcommands().filter(|kind| kind.get_name() != "help");
         if kinds().next().is_none() || !command.is_subcommand_required_set() {
             all.push(verb(name.to_owned(), command, own.clone()));
         }
         for kind in kinds().filter(|kind| !KINDS_LEFT_OUT.contains(&kind.get_name())) {
-            let params = own.iter().cloned().chain(params(kind)).collect();
+            // What is understood before and behind the kind is one and the same.
+            let more = params(kind).into_iter().filter(|more| own.iter().all(|own| own.name != more.name));
+            let params = own.iter().cloned().chain(more).collect();
             all.push(verb(format!("{name} {}", kind.get_name()), kind, params));
         }
     }
@@ -57,11 +63,20 @@ pub fn offered(command: &Command) -> Vec<&Arg> {
     let fits = |arg: &&Arg| {
         let name = name_of(arg);
         let out = LEFT_OUT.contains(&name.as_str()) || name.ends_with("_env");
-        !out && !arg.is_global_set() && !arg.is_hide_set()
+        !out && !is_of_every_command(arg) && !arg.is_hide_set()
     };
     let all: Vec<&Arg> = command.get_arguments().filter(fits).collect();
     let has_file = |arg: &Arg| all.iter().any(|other| is_file(other) && name_of(other) == name_of(arg));
     all.iter().copied().filter(|arg| is_file(arg) || !has_file(arg)).collect()
+}
+
+/// Whether it is one of those that each command takes, such as `--data`: they are about the command line itself.
+pub fn is_of_every_command(arg: &Arg) -> bool {
+    static THEIRS: LazyLock<Vec<Id>> = LazyLock::new(|| {
+        let root = Cli::command();
+        root.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| arg.get_id().clone()).collect()
+    });
+    arg.is_global_set() && THEIRS.contains(arg.get_id())
 }
 
 /// The name of a parameter: as its flag is written, in snake_case.

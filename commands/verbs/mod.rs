@@ -93,6 +93,9 @@ pub const CALLABLE: &[(&str, &str, Right)] = &[
     ("user", "sign-out", Right::change(Users)),
 ];
 
+/// Those whose work is done outside of the database: it cannot be kept from being done twice.
+pub const OUTSIDE: &[(&str, &str)] = &[("notify", "test")];
+
 /// Nouns and verbs that are for the machine itself.
 #[cfg(test)]
 const AT_HOME: &[&str] = &["serve", "agent", "export", "completions"];

@@ -26,6 +26,9 @@ pub struct Column {
     pub kind: Kind,
     /// Whether a terminal's table shows it. Every format that is written to a file has all columns.
     pub shown: bool,
+    /// Whether it becomes another one by itself, as time goes by or by what is measured. What nobody changed has the same
+    /// values in all other columns.
+    pub moves: bool,
 }
 
 /// What a column's values are. Any of them may be [`Value::Null`].
@@ -147,7 +150,7 @@ impl Column {
     /// A column that is shown.
     #[must_use]
     pub const fn new(key: &'static str, title: &'static str, kind: Kind) -> Column {
-        Column { key, title, kind, shown: true }
+        Column { key, title, kind, shown: true, moves: false }
     }
 
     /// A column of text.
@@ -208,6 +211,12 @@ impl Column {
     #[must_use]
     pub const fn hidden(self) -> Column {
         Column { shown: false, ..self }
+    }
+
+    /// The same column, of values that become others by themselves.
+    #[must_use]
+    pub const fn moving(self) -> Column {
+        Column { moves: true, ..self }
     }
 }
 

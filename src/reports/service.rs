@@ -15,13 +15,13 @@ pub fn values(tx: &Tx, ticket: TicketId) -> Result<(Vec<Column>, Vec<Value>)> {
     let columns = vec![
         Column::time("respond_due_at", "RESPOND UNTIL").hidden(),
         Column::time("responded_at", "RESPONDED").hidden(),
-        Column::bool("response_breached", "RESPONSE BROKEN").hidden(),
+        Column::bool("response_breached", "RESPONSE BROKEN").hidden().moving(),
         Column::time("restore_due_at", "RESTORE UNTIL").hidden(),
         Column::time("restored_at", "RESTORED").hidden(),
-        Column::bool("restore_breached", "RESTORE BROKEN").hidden(),
+        Column::bool("restore_breached", "RESTORE BROKEN").hidden().moving(),
         Column::time("resolved_by_person_at", "RESOLVED BY A PERSON").hidden(),
-        Column::span("paused_ms", "PAUSED").hidden(),
-        Column::span("service_ms", "SERVICE TIME").hidden(),
+        Column::span("paused_ms", "PAUSED").hidden().moving(),
+        Column::span("service_ms", "SERVICE TIME").hidden().moving(),
     ];
     let Some(clock) = service::find(tx, ticket)? else {
         let values = vec![Value::Null; columns.len()];

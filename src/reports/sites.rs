@@ -31,8 +31,8 @@ fn columns() -> Vec<Column> {
     vec![
         Column::int("id", "ID"),
         Column::text("name", "NAME"),
-        Column::int("devices", "DEVICES"),
-        Column::int("out", "OUT"),
+        Column::int("devices", "DEVICES").moving(),
+        Column::int("out", "OUT").moving(),
         Column::text("time_zone", "TIME ZONE"),
         Column::text("note", "NOTE"),
         Column::time("created_at", "ADDED").hidden(),
@@ -42,6 +42,8 @@ fn columns() -> Vec<Column> {
         Column::text("circuit", "CIRCUIT").hidden(),
         Column::text("provider_phone", "PROVIDER'S PHONE").hidden(),
         Column::text("provider_mail", "PROVIDER'S MAIL").hidden(),
+        Column::int("degraded", "DEGRADED").hidden().moving(),
+        Column::int("unknown", "UNKNOWN").hidden().moving(),
     ]
 }
 
@@ -50,8 +52,8 @@ fn row(site: &Site) -> Vec<Value> {
     vec![
         Value::Int(site.id.0),
         Value::Text(site.name.clone()),
-        Value::Int(site.devices.0),
-        Value::Int(site.devices.1),
+        Value::Int(site.devices.all),
+        Value::Int(site.devices.out),
         Value::Text(site.time_zone.clone()),
         Value::Text(site.note.clone()),
         time(site.created_at),
@@ -61,5 +63,7 @@ fn row(site: &Site) -> Vec<Value> {
         part(&site.contact.circuit),
         part(&site.contact.phone),
         part(&site.contact.mail),
+        Value::Int(site.devices.degraded),
+        Value::Int(site.devices.unknown),
     ]
 }

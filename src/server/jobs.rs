@@ -15,7 +15,7 @@ use crate::domain::event::{About, Kind};
 use crate::domain::schedule;
 use crate::store::events::Actor;
 use crate::store::notify::{looks, outbox};
-use crate::store::{self, agents, checks, events, history, jobs};
+use crate::store::{self, agents, checks, events, history, jobs, sessions};
 
 /// The most rows that are forgotten in one transaction.
 const AT_ONCE: u32 = 10_000;
@@ -162,6 +162,7 @@ async fn maintain(app: &App) -> store::Result<usize> {
         }
     }
     forgotten += app.store.submit(agents::prune_tokens).await?;
+    forgotten += app.store.submit(sessions::prune_calls).await?;
     loop {
         let rows = app.store.submit(move |tx| outbox::prune(tx, now - outbox::KEEP, AT_ONCE)).await?;
         forgotten += rows;

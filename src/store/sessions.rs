@@ -375,12 +375,20 @@ pub fn answered(tx: &Tx, user: UserId, word: &str, call: &[u8; 32]) -> Result<Op
     }
 }
 
+/// Forgets the answers that are older than a day; how many.
+///
+/// # Errors
+/// The database's.
+pub fn prune_calls(tx: &WriteTx) -> Result<usize> {
+    tx.run("DELETE FROM api_call WHERE at <= $1", args![tx.now - FORGOTTEN])
+}
+
 /// Keeps the answer that a call with this word got, for a day.
 ///
 /// # Errors
 /// The database's.
 pub fn keep_answer(tx: &WriteTx, user: UserId, word: &str, call: &[u8; 32], answer: &str) -> Result<()> {
-    tx.run("DELETE FROM api_call WHERE at <= $1", args![tx.now - FORGOTTEN])?;
+    prune_calls(tx)?;
     tx.run(
         "INSERT INTO api_call (user_id, word, call, answer, at) VALUES ($1, $2, $3, $4, $5)",
         args![user.0, word, call.to_vec(), answer, tx.now],

@@ -32,8 +32,8 @@ pub struct Site {
     pub note: String,
     /// When it was added.
     pub created_at: Time,
-    /// How many devices it has, and how many of them are out.
-    pub devices: (i64, i64),
+    /// Its devices.
+    pub devices: Devices,
     /// The hours in which somebody is there.
     pub hours: Hours,
     /// The days on which nobody is, in their order.
@@ -42,10 +42,25 @@ pub struct Site {
     pub contact: Contact,
 }
 
+/// How many devices a site has, and how they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Devices {
+    /// All of them.
+    pub all: i64,
+    /// Those that are down or unreachable.
+    pub out: i64,
+    /// Those that are reachable, though something of them failed.
+    pub degraded: i64,
+    /// Those of which nothing is known.
+    pub unknown: i64,
+}
+
 const SELECT: &str = "SELECT s.id, s.name, s.time_zone, s.note, s.created_at,
     (SELECT count(*) FROM device d WHERE d.site_id = s.id),
-    (SELECT count(*) FROM device d WHERE d.site_id = s.id AND d.state IN ('down', 'unreachable')), s.hours, s.provider, s.circuit,
-    s.provider_phone, s.provider_mail FROM site s";
+    (SELECT count(*) FROM device d WHERE d.site_id = s.id AND d.state IN ('down', 'unreachable')),
+    (SELECT count(*) FROM device d WHERE d.site_id = s.id AND d.state = 'degraded'),
+    (SELECT count(*) FROM device d WHERE d.site_id = s.id AND d.state = 'unknown'),
+    s.hours, s.provider, s.circuit, s.provider_phone, s.provider_mail FROM site s";
 
 /// What a query for sites may ask for, and where that stands.
 pub const QUERY: &[Column] = &[
@@ -58,7 +73,7 @@ pub const QUERY: &[Column] = &[
 ];
 
 /// Where free text is looked for.
-pub const TEXT: &[&str] = &["s.name", "s.note"];
+pub const TEXT: &[&str] = &["s.name", "s.note", "s.provider", "s.circuit"];
 
 /// The site of that id or name.
 ///
@@ -252,10 +267,10 @@ pub fn set_contact(tx: &WriteTx, site: &Site, change: &provider::Change, by: &Ac
 /// # Errors
 /// It has devices, or the database's.
 pub fn remove(tx: &WriteTx, site: &Site, by: &Actor) -> Result<()> {
-    if site.devices.0 > 0 {
+    if site.devices.all > 0 {
         return Err(Error::refused(format!(
             "site '{}' has {} devices: move or remove them first",
-            site.name, site.devices.0
+            site.name, site.devices.all
         )));
     }
     events::record(tx, by, Kind::SiteRemoved, site.id.into(), &json!({"name": site.name}))?;
@@ -270,14 +285,14 @@ fn site(row: &Row) -> Result<Site> {
         time_zone: row.get(2)?,
         note: row.get(3)?,
         created_at: row.get(4)?,
-        devices: (row.get(5)?, row.get(6)?),
-        hours: word(row, 7)?,
+        devices: Devices { all: row.get(5)?, out: row.get(6)?, degraded: row.get(7)?, unknown: row.get(8)? },
+        hours: word(row, 9)?,
         holidays: Vec::new(),
         contact: Contact {
-            provider: row.get(8)?,
-            circuit: row.get(9)?,
-            phone: row.get(10)?,
-            mail: row.get(11)?,
+            provider: row.get(10)?,
+            circuit: row.get(11)?,
+            phone: row.get(12)?,
+            mail: row.get(13)?,
         },
     })
 }

@@ -63,6 +63,16 @@ impl Who {
 }
 
 impl Asked {
+    /// The path with what stands behind the question mark.
+    #[must_use]
+    pub fn whole_path(&self) -> String {
+        if self.query.is_empty() {
+            return self.path.clone();
+        }
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        format!("{}?{query}", self.path)
+    }
+
     /// A word of the path; empty where the route has none of that name.
     #[must_use]
     pub fn word(&self, name: &str) -> &str {

@@ -1,7 +1,9 @@
 //! Bodies of requests: read whole, within limits, unpacked where they are packed; and where a request came from.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -27,6 +29,51 @@ impl Peer {
                 Some(four) => four.into(),
                 None => Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX)).into(),
             },
+        }
+    }
+}
+
+/// Those who are sending a body: so many at most, and of one network fewer, so that nobody alone takes all places.
+#[derive(Debug)]
+pub struct Senders {
+    most: usize,
+    of_one: usize,
+    now: Mutex<BTreeMap<IpAddr, usize>>,
+}
+
+/// A place among them, until this goes out of sight.
+#[derive(Debug)]
+pub struct Sender(&'static Senders, IpAddr);
+
+impl Senders {
+    /// None yet; at most so many, and so many of one network.
+    #[must_use]
+    pub const fn new(most: usize, of_one: usize) -> Senders {
+        Senders { most, of_one, now: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// A place for one more, where there is one.
+    #[must_use]
+    pub fn one(&'static self, peer: Peer) -> Option<Sender> {
+        let network = peer.network();
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = now.get(&network).copied().unwrap_or_default();
+        if own >= self.of_one || now.values().sum::<usize>() >= self.most {
+            return None;
+        }
+        now.insert(network, own + 1);
+        Some(Sender(self, network))
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let mut now = self.0.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = now.get_mut(&self.1) {
+            *own -= 1;
+            if *own == 0 {
+                now.remove(&self.1);
+            }
         }
     }
 }
@@ -140,6 +187,19 @@ mod tests {
             let counts: IpAddr = counts.parse().unwrap();
             assert_eq!(Peer(peer.parse().unwrap()).network(), counts);
         }
+    }
+
+    #[test]
+    fn one_address_does_not_take_all_places() {
+        static SENDERS: Senders = Senders::new(3, 2);
+        let one = |peer: &str| SENDERS.one(Peer(peer.parse().unwrap()));
+        let first = [one("2001:db8::1"), one("2001:db8::2")];
+        assert!(first.iter().all(Option::is_some));
+        assert!(one("2001:db8::3").is_none(), "the same household");
+        let other = one("192.0.2.1");
+        assert!(other.is_some() && one("192.0.2.2").is_none(), "all places are taken");
+        drop((first, other));
+        assert!(one("2001:db8::3").is_some() && SENDERS.now.lock().unwrap().is_empty());
     }
 
     #[tokio::test]

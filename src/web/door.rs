@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::RawPathParams;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::http::header::{
@@ -16,13 +16,13 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::domain::event::Kind;
-use crate::domain::user::{Act, User};
+use crate::domain::user::{Act, Right, Subject, User};
 use crate::secret;
 use crate::store::events::Actor;
 use crate::store::{sessions, users};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::{Asked, Who};
-use crate::web::body::{Peer, read_body};
+use crate::web::body::{Peer, Senders, read_body};
 use crate::web::routes::{Need, Route};
 use crate::web::{Web, layout};
 
@@ -34,6 +34,8 @@ const MAX_FIELDS: usize = 1_000;
 static PLACES: Semaphore = Semaphore::const_new(48);
 /// How many may wait: those beyond are told to come later.
 static WAITING: Semaphore = Semaphore::const_new(1_000);
+/// How many may be sending a body, which may be slow: so many at once, and from one address.
+static SENDING: Senders = Senders::new(1_000, 100);
 /// A cookie of ours. With `__Host-` a browser takes it by TLS alone, and sends it to this host alone.
 #[derive(Clone, Copy)]
 pub struct Cookie {
@@ -85,14 +87,20 @@ pub async fn open_at(
     words: Result<Vec<(String, String)>, String>,
     request: Request<Body>,
 ) -> Response {
-    let Ok(waiting) = WAITING.try_acquire() else {
-        return finished(&web, Answer::of("text/plain", "too busy").status(StatusCode::SERVICE_UNAVAILABLE));
-    };
+    let busy =
+        || finished(&web, Answer::of("text/plain", "too busy").status(StatusCode::SERVICE_UNAVAILABLE));
+    let peer = peer(&request);
+    // What has no body is not waited for.
+    let sending = if request.body().is_end_stream() { None } else { Some(SENDING.one(peer)) };
+    if matches!(sending, Some(None)) {
+        return busy();
+    }
     let is_api = route.path.starts_with("/api/");
     let read = match words {
-        Ok(words) => read(web.clone(), words, request).await,
+        Ok(words) => read(web.clone(), words, peer.0, request).await,
         Err(wrong) => Err((StatusCode::BAD_REQUEST, wrong)),
     };
+    drop(sending);
     let asked = match read {
         Ok(asked) => asked,
         Err((status, why)) => {
@@ -104,6 +112,7 @@ pub async fn open_at(
             return finished(&web, answer);
         }
     };
+    let Ok(waiting) = WAITING.try_acquire() else { return busy() };
     let place = PLACES.acquire().await;
     drop(waiting);
     let done = tokio::task::spawn_blocking(move || {
@@ -144,12 +153,16 @@ fn finished(web: &Web, answer: Answer) -> Response {
     response
 }
 
+fn peer(request: &Request<Body>) -> Peer {
+    request.extensions().get::<Peer>().copied().unwrap_or(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)))
+}
+
 async fn read(
     web: Web,
     words: Vec<(String, String)>,
+    peer: IpAddr,
     request: Request<Body>,
 ) -> Result<Asked, (StatusCode, String)> {
-    let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0);
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let path = request.uri().path().to_owned();
     let query = fields(request.uri().query().unwrap_or_default().as_bytes())
@@ -188,6 +201,13 @@ fn enter(asked: &mut Asked, route: &Route) -> Result<Answer, Trouble> {
         }
         Need::Of(right) => {
             let user = asked.user()?;
+            // What lets a person in is changed by that person alone.
+            if let (Who::Program(_), true) = (&asked.who, right == Right::change(Subject::Own)) {
+                refused(asked, user, "change how its owner signs in");
+                return Err(Trouble::NotAllowed(
+                    "a token does not change how its owner signs in: that is done at the page".to_owned(),
+                ));
+            }
             if !asked.who.may(right) {
                 let act = if right.act == Act::See { "see" } else { "change" };
                 refused(asked, user, &format!("{act} {}", right.subject));
@@ -340,7 +360,7 @@ fn refusal(asked: &Asked, trouble: &Trouble, is_api: bool) -> Answer {
         )
         .with(WWW_AUTHENTICATE, "Bearer");
     } else if matches!(trouble, Trouble::SignIn) && asked.method == Method::GET {
-        let to: String = form_urlencoded::byte_serialize(asked.path.as_bytes()).collect();
+        let to: String = form_urlencoded::byte_serialize(asked.whole_path().as_bytes()).collect();
         return Answer::see(&format!("/sign-in?to={to}"));
     } else {
         layout::trouble(asked, trouble)

@@ -1,6 +1,6 @@
 //! Forms: what a verb takes, as a person fills it in. They are made of the verbs' own descriptions, so each verb has one.
 
-use std::collections::BTreeMap;
+mod edit;
 
 use exports::{Table, Value};
 use maud::{Markup, html};
@@ -11,18 +11,23 @@ use crate::web::lists::{plain, title};
 use crate::web::nouns::{self, Noun};
 use crate::web::verbs::{Call, Param, ParamKind, Refused, Shape, Verb, Why};
 use crate::web::{layout, lists};
+use edit::Filled;
 
 /// The most names that a box offers.
 const OFFERED: usize = 500;
-
-/// What stands in the fields.
-type Filled = BTreeMap<String, String>;
 
 /// The verb of a form, its noun, and the thing it is about, if it is about one.
 struct Form<'a> {
     noun: &'static Noun,
     verb: &'a Verb,
     about: Option<String>,
+}
+
+impl Form<'_> {
+    /// Whether it changes what a thing is.
+    fn is_edit(&self) -> bool {
+        self.about.is_some() && self.verb.verb == "edit"
+    }
 }
 
 /// The form to make a new thing: of a noun that has several kinds, first the choice.
@@ -41,7 +46,7 @@ pub fn new(asked: &Asked) -> Result<Answer, Trouble> {
     let wanted = asked.asks("kind").map_or_else(|| add.to_owned(), |kind| format!("{add} {kind}"));
     if let Some(verb) = kinds.iter().find(|verb| verb.verb == wanted) {
         let filled = asked.query.iter().cloned().collect();
-        return shown(asked, &Form { noun, verb, about: None }, &filled, None);
+        return shown(asked, &Form { noun, verb, about: None }, &filled, &Filled::new(), None);
     }
     if kinds.is_empty() || asked.asks("kind").is_some() {
         return Err(no_form());
@@ -90,11 +95,8 @@ fn of<'a>(asked: &'a Asked) -> Result<Form<'a>, Trouble> {
 /// There is none, or whoever asks may not.
 pub fn show(asked: &Asked) -> Result<Answer, Trouble> {
     let form = of(asked)?;
-    let mut filled = Filled::new();
-    if form.verb.verb == "edit" {
-        filled = as_it_is(asked, &form)?;
-    }
-    shown(asked, &form, &filled, None)
+    let now = as_it_is(asked, &form)?;
+    shown(asked, &form, &now, &now, None)
 }
 
 /// Does a verb with one thing.
@@ -105,32 +107,19 @@ pub fn act(asked: &Asked) -> Result<Answer, Trouble> {
     done(asked, &of(asked)?)
 }
 
-/// What a thing is now, by the names of the parameters that change it.
+/// What a thing is now, where the form is to change it.
 fn as_it_is(asked: &Asked, form: &Form<'_>) -> Result<Filled, Trouble> {
-    let (Some(about), user) = (&form.about, asked.user()?.clone()) else { return Ok(Filled::new()) };
-    let show = find(asked, form.noun, "show")?;
-    let first = show.params.iter().find(|param| param.positional).map_or("name", |param| param.name.as_str());
-    let table =
-        asked.web.verbs.run(Call::new(user, form.noun.noun, "show").with(first, about.clone()))?.table;
-    let row = table.rows.first();
-    let value = |key: &str| {
-        let at = table.columns.iter().position(|column| column.key == key)?;
-        row.and_then(|row| row.get(at)).map(plain)
-    };
-    let of = |param: &Param| {
-        let name = param.name.as_str();
-        let text = value(name)
-            .or_else(|| value(&format!("{name}s")))
-            .or_else(|| (name == "tz").then(|| value("time_zone"))?);
-        Some((name.to_owned(), text.filter(|text| !text.is_empty())?))
-    };
-    Ok(form.verb.params.iter().filter(|param| !param.positional).filter_map(of).collect())
+    let Some(about) = form.about.as_ref().filter(|_| form.is_edit()) else { return Ok(Filled::new()) };
+    let user = asked.user()?.clone();
+    let table = asked.web.verbs.run(asked.web.verbs.about(user, form.noun.noun, "show", about))?.table;
+    Ok(edit::as_it_is(form.verb, &table))
 }
 
 fn shown(
     asked: &Asked,
     form: &Form<'_>,
     filled: &Filled,
+    was: &Filled,
     wrong: Option<&Refused>,
 ) -> Result<Answer, Trouble> {
     if !asked.who.may(form.verb.right) {
@@ -160,8 +149,9 @@ fn shown(
         @if let Some(wrong) = top { p.wrong role="alert" { (layout::sentence(&told(wrong))) } }
         form method="post" action=(action) {
             (layout::form_token(asked))
+            (edit::carried(was))
             @for param in &verb.params {
-                @if form.about.is_some() && Some(param.name.as_str()) == first { } @else {
+                @if form.about.is_some() && (Some(param.name.as_str()) == first || edit::is_the_no_of_another(verb, param)) { } @else {
                     (field(param, filled, wrong, &offers))
                 }
             }
@@ -271,29 +261,25 @@ fn field(param: &Param, filled: &Filled, wrong: Option<&Refused>, offers: &Offer
 /// Does it; where that is refused, the form comes back with all that was typed.
 fn done(asked: &Asked, form: &Form<'_>) -> Result<Answer, Trouble> {
     let mut call = Call::new(asked.user()?.clone(), form.noun.noun, &form.verb.verb);
-    let mut filled = Filled::new();
-    let before = if form.verb.verb == "edit" { as_it_is(asked, form)? } else { Filled::new() };
+    let now = as_it_is(asked, form)?;
+    let was = edit::opened(asked, &now);
+    let mut typed = Filled::new();
     let first = form.verb.params.iter().find(|param| param.positional).map(|param| param.name.clone());
     for param in &form.verb.params {
         if let (Some(about), true) = (&form.about, first.as_deref() == Some(param.name.as_str())) {
             call = call.with(&param.name, about.clone());
             continue;
         }
-        let text = asked.form.iter().find(|(key, _)| *key == param.name).map_or("", |(_, text)| text.trim());
+        let text = asked.form.iter().find(|(key, _)| *key == param.name).map_or("", |(_, text)| text);
+        let text = edit::one_way(text);
+        let before = was.get(&param.name).map_or("", String::as_str);
+        call = edit::said(call, form.verb, param, before, &text);
         if param.kind != ParamKind::Secret {
-            filled.insert(param.name.clone(), text.to_owned());
+            typed.insert(param.name.clone(), text);
         }
-        if text.is_empty() {
-            call = emptied(call, form.verb, param, &before);
-        } else if before.get(&param.name).is_some_and(|before| before == text) {
-            // It stays as it is.
-        } else if param.many {
-            for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
-                call = call.with(&param.name, one);
-            }
-        } else {
-            call = call.with(&param.name, text.replace("\r\n", "\n"));
-        }
+    }
+    if let Some(overtaken) = edit::overtaken(form.verb, &typed, &was, &now) {
+        return shown(asked, form, &typed, &now, Some(&overtaken));
     }
     match asked.web.verbs.run(call) {
         Ok(answer) if !answer.said.trim().is_empty() && answer.shape != Shape::List => {
@@ -303,21 +289,9 @@ fn done(asked: &Asked, form: &Form<'_>) -> Result<Answer, Trouble> {
         Err(refused) if refused.why == Why::Failed => Err(refused.into()),
         Err(refused) => {
             let refused = form.verb.in_other_words(refused, |param| format!("“{}”", label(param)));
-            shown(asked, form, &filled, Some(&refused))
+            shown(asked, form, &typed, &was, Some(&refused))
         }
     }
-}
-
-/// A field that had something, and has nothing now: it is taken away, where the verb has a word for that.
-fn emptied(call: Call, verb: &Verb, param: &Param, before: &Filled) -> Call {
-    if !before.contains_key(&param.name) {
-        return call;
-    }
-    let no = format!("no_{}", param.name);
-    if verb.params.iter().any(|other| other.name == no) {
-        return call.with(&no, "true");
-    }
-    if param.many || param.kind == ParamKind::Switch { call } else { call.with(&param.name, "") }
 }
 
 /// What is said once: a token, a link, or that something is gone.

@@ -156,7 +156,7 @@ fn toolbar(asked: &Asked, noun: &Noun, wanted: &Wanted, wrong: Option<&str>) -> 
         @if !noun.examples.is_empty() {
             p.quiet {
                 "Show: "
-                a href={"/" (noun.path)} { "all" }
+                a href={"/" (noun.path)} { (noun.usual) }
                 @for (name, query) in noun.examples {
                     " · " a href=(Wanted { query: (*query).to_owned(), ..Wanted::default() }.link(noun)) { (name) }
                 }
@@ -345,7 +345,7 @@ pub fn several(asked: &Asked) -> Result<Answer, Trouble> {
     for word in &which {
         let mut call = Call::new(user.clone(), noun.noun, verb).with(&first, (*word).to_owned());
         if verb == "assign" {
-            call = call.with("to", user.name.clone());
+            call = call.with("who", user.name.clone());
         }
         if let Err(refused) = asked.web.verbs.run(call) {
             failed.push(format!("{word}: {}", refused.message));

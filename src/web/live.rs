@@ -95,6 +95,8 @@ pub fn events(asked: &Asked) -> Result<Answer, Trouble> {
     let newest = web.app.store.read(events::newest)?.0;
     web.streams.newest.send_if_modified(|known| std::mem::replace(known, newest.max(*known)) < newest);
     let seen = asked.header("last-event-id").and_then(|id| id.parse().ok()).unwrap_or(newest);
+    // A log that counts anew is another one, in which nothing was seen yet.
+    let seen = if seen > newest { -1 } else { seen };
     let proof = match asked.who {
         Who::Person(..) => door::cookie_hash(asked).map(Proof::Cookie),
         Who::Program(_) => door::bearer(&asked.headers).map(|token| Proof::Token(secret::hash(token))),

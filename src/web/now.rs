@@ -73,8 +73,31 @@ fn alerts(asked: &Asked) -> Result<Markup, Trouble> {
                 }
             }
         }
-        @if table.rows.is_empty() { p.done { "Nothing is wrong that lineman knows of." } }
+        @if table.rows.is_empty() { (without_ticket(asked)?) }
         @if table.rows.len() > ALERTS { p { a href="/tickets" { "All tickets" } } }
+    })
+}
+
+/// What is not well though no ticket is open: an outage that is young, in maintenance, or whose ticket was closed.
+fn without_ticket(asked: &Asked) -> Result<Markup, Trouble> {
+    let noun = nouns::named("device").ok_or_else(|| Trouble::NotFound("there are no devices".into()))?;
+    let query = "state:down,unreachable,degraded";
+    let wanted = Wanted { query: query.to_owned(), page: 1, ..Wanted::default() };
+    let table = rows(asked, noun, &wanted, ALERTS + 1)?;
+    let name = table.columns.iter().position(|column| column.key == "name").unwrap_or(0);
+    let state = table.columns.iter().position(|column| column.key == "state").unwrap_or(0);
+    Ok(html! {
+        @if table.rows.is_empty() { p.done { "Nothing is wrong that lineman knows of." } }
+        @else {
+            p { "No ticket is open, and these are not well:" }
+            ul {
+                @for row in table.rows.iter().take(ALERTS) {
+                    @let name = row.get(name).map(plain).unwrap_or_default();
+                    li { (layout::state(&row.get(state).map(plain).unwrap_or_default())) " " a href=(nouns::link("devices", &name)) { (name) } }
+                }
+            }
+            @if table.rows.len() > ALERTS { p { a href={"/devices?q=" (nouns::encoded(query))} { "All of them" } } }
+        }
     })
 }
 
@@ -95,16 +118,17 @@ fn sites(asked: &Asked) -> Result<Markup, Trouble> {
     let alone = rows(
         asked,
         nouns::named("device").unwrap_or(noun),
-        &Wanted { query: "state:down,unreachable".into(), page: 1, ..Wanted::default() },
+        &Wanted { query: "state:down,unreachable,degraded".into(), page: 1, ..Wanted::default() },
         1,
     )?;
     Ok(html! {
         ul.tiles {
             @for row in table.rows.iter().take(SITES) {
-                @let out = word(row, "out");
-                li.tile.(if out == "0" { "good" } else { "bad" }) {
+                @let count = |key: &str| word(row, key).parse::<i64>().unwrap_or(0);
+                @let tile = Tile { all: count("devices"), out: count("out"), degraded: count("degraded"), unknown: count("unknown") };
+                li.tile.(tile.class()) {
                     strong { a href=(nouns::link("sites", &word(row, "name"))) { (word(row, "name")) } }
-                    p { @if out == "0" { (layout::state("ok")) } @else { (layout::state("down")) " " (out) } " of " (word(row, "devices")) " devices" }
+                    p { (layout::state(tile.state())) " " (tile.sentence()) }
                 }
             }
         }
@@ -113,6 +137,48 @@ fn sites(asked: &Asked) -> Result<Markup, Trouble> {
         }
         @if table.rows.len() > SITES { p { a href="/sites" { "All sites" } } }
     })
+}
+
+/// How many devices a site has, and how they are.
+#[derive(Clone, Copy)]
+struct Tile {
+    all: i64,
+    out: i64,
+    degraded: i64,
+    unknown: i64,
+}
+
+impl Tile {
+    /// The word for all of them. What nobody watches is not well, and not ill.
+    fn state(self) -> &'static str {
+        match self {
+            Tile { out: 1.., .. } => "down",
+            Tile { degraded: 1.., .. } => "degraded",
+            Tile { all, unknown, .. } if unknown == all => "unknown",
+            Tile { .. } => "ok",
+        }
+    }
+
+    fn class(self) -> &'static str {
+        match self.state() {
+            "down" => "bad",
+            "degraded" => "warn",
+            "unknown" => "dim",
+            _ => "good",
+        }
+    }
+
+    fn sentence(self) -> String {
+        let Tile { all, out, degraded, unknown } = self;
+        let of = |count: i64, how: &str| (count > 0).then(|| format!("{count} {how}"));
+        let counts = [of(out, "out"), of(degraded, "degraded"), of(unknown, "unknown")];
+        let told: Vec<String> = counts.into_iter().flatten().collect();
+        let devices = if all == 1 { "device" } else { "devices" };
+        match told.as_slice() {
+            [] => format!("{all} {devices}"),
+            some => format!("{} of {all} {devices}", some.join(", ")),
+        }
+    }
 }
 
 fn events(asked: &Asked) -> Result<Markup, Trouble> {
@@ -145,7 +211,7 @@ fn told(body: &serde_json::Value, device: &str) -> Markup {
     let word = |key: &str| body.get(key).and_then(serde_json::Value::as_str).filter(|word| !word.is_empty());
     let about = ["title", "key", "name", "user"].into_iter().find_map(word).filter(|about| *about != device);
     html! {
-        @if let Some(about) = about { " “" (about.chars().take(60).collect::<String>()) "”" }
+        @if let Some(about) = about { " “" bdi { (about.chars().take(60).collect::<String>()) } "”" }
         @if let Some(state) = word("to") { " → " (layout::state(state)) }
     }
 }
@@ -234,4 +300,25 @@ pub fn reports(asked: &Asked) -> Result<Answer, Trouble> {
         }
     };
     Ok(Answer::html(layout::page(asked, "Reports", &body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_is_told_by_its_worst_device_and_unknown_is_not_well() {
+        for ((all, out, degraded, unknown), state, told) in [
+            ((3, 0, 0, 0), "ok", "3 devices"),
+            ((1, 1, 0, 0), "down", "1 out of 1 device"),
+            ((4, 1, 1, 1), "down", "1 out, 1 degraded, 1 unknown of 4 devices"),
+            ((4, 0, 2, 1), "degraded", "2 degraded, 1 unknown of 4 devices"),
+            ((4, 0, 0, 3), "ok", "3 unknown of 4 devices"),
+            ((2, 0, 0, 2), "unknown", "2 unknown of 2 devices"),
+            ((0, 0, 0, 0), "unknown", "0 devices"),
+        ] {
+            let tile = Tile { all, out, degraded, unknown };
+            assert_eq!((tile.state(), tile.sentence().as_str()), (state, told));
+        }
+    }
 }

@@ -62,10 +62,23 @@ function later(after) {
   setTimeout(renew, Math.max(after, 1000 - (Date.now() - last), 0));
 }
 
+// A page that nobody sees listens to nothing: a browser has few connections to one host.
+let stream = null;
+
+function listen() {
+  if (document.hidden) {
+    if (stream) stream.close();
+    stream = null;
+  } else if (!stream) {
+    stream = new EventSource("/events");
+    stream.addEventListener("change", () => later(200));
+  }
+}
+
 if (document.querySelector("[data-live]") && "EventSource" in window) {
-  const stream = new EventSource("/events");
-  stream.addEventListener("change", () => later(200));
+  listen();
   document.addEventListener("visibilitychange", () => {
+    listen();
     if (!document.hidden) later(0);
   });
 }

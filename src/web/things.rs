@@ -4,6 +4,7 @@ use exports::{Kind, Table, Value};
 use maud::{Markup, html};
 
 use crate::domain::query::quoted;
+use crate::domain::user::{Right, Subject};
 use crate::web::answer::{Answer, Trouble};
 use crate::web::asked::Asked;
 use crate::web::lists::{Wanted, linked, rows, title};
@@ -178,10 +179,11 @@ fn makes_sense(verb: &Verb, table: &Table) -> bool {
     let has = |key: &str| value(table, key).is_some_and(|value| !matches!(value, Value::Null));
     let state = cell(table, "state");
     let marks = cell(table, "marks");
+    let is_done = matches!(state.as_str(), "closed" | "resolved" | "merged");
     match (verb.noun, verb.verb.as_str()) {
         ("device", "pause") => !marks.contains("paused") && state != "paused",
         ("device", "resume") => marks.contains("paused") || state == "paused",
-        ("ticket", "acknowledge") => !has("acknowledged_at") && state != "closed" && state != "resolved",
+        ("ticket", "acknowledge") => !has("acknowledged_at") && !is_done,
         ("ticket", "unacknowledge") => has("acknowledged_at"),
         // It has a form of its own below.
         ("ticket", "comment") => false,
@@ -189,9 +191,9 @@ fn makes_sense(verb: &Verb, table: &Table) -> bool {
         ("ticket", "resume") => state == "waiting",
         ("ticket", "wait") => state == "open",
         ("ticket", "reopen") => state == "closed" || state == "resolved",
-        ("ticket", "close" | "resolve" | "merge" | "pin" | "assign") => {
-            state != "closed" && state != "resolved"
-        }
+        ("ticket", "close" | "resolve" | "merge" | "pin" | "assign") => !is_done,
+        ("maintenance", "end") => state == "active",
+        ("maintenance", "extend" | "remove") => state == "active" || state == "planned",
         ("notify", "pause") => !has("paused_at"),
         ("notify", "resume") => has("paused_at"),
         ("notify", "rota-swap") => cell(table, "kind") == "rota",
@@ -209,7 +211,9 @@ fn beside(asked: &Asked, noun: &Noun, key: &str) -> Result<Markup, Trouble> {
         "device" => html! {
             (device::graphs(asked, key)?)
             (some(asked, "checks", &format!("device:{}", quoted(key)))?)
-            p { a.button href={"/new/check?device=" (nouns::encoded(key)) } { "Add a check" } }
+            @if asked.who.may(Right::change(Subject::Network)) {
+                p { a.button href={"/new/check?device=" (nouns::encoded(key)) } { "Add a check" } }
+            }
             (some(asked, "devices", &format!("parent:{}", quoted(key)))?)
             (some(asked, "outages", &format!("device:{}", quoted(key)))?)
             (some(asked, "tickets", &format!("device:{}", quoted(key)))?)

@@ -120,6 +120,9 @@ pub fn beside(asked: &Asked, key: &str) -> Result<Markup, Trouble> {
     })
 }
 
+/// How many tickets of a state the board shows.
+const BOARD: usize = 100;
+
 /// Tickets by state, side by side.
 ///
 /// # Errors
@@ -132,16 +135,17 @@ pub fn board(asked: &Asked) -> Result<Answer, Trouble> {
         [("open", "Open"), ("waiting", "Waiting"), ("recovered", "Recovered"), ("resolved", "Resolved")]
     {
         let wanted = Wanted { query: format!("state:{state}"), page: 1, ..Wanted::default() };
-        columns.push((heading, rows(asked, noun, &wanted, 100)?));
+        columns.push((heading, wanted.query.clone(), rows(asked, noun, &wanted, BOARD + 1)?));
     }
     let body = html! {
         h1 { "Tickets" }
         p { a.button href="/tickets" { "As a list" } }
         div.board data-live="board" {
-            @for (heading, table) in &columns {
+            @for (heading, query, table) in &columns {
+                @let more = table.rows.len() > BOARD;
                 section aria-label=(heading) {
-                    h2 { (heading) " " span.quiet { (table.rows.len()) } }
-                    @for row in &table.rows {
+                    h2 { (heading) " " span.quiet { (table.rows.len().min(BOARD)) @if more { "+" } } }
+                    @for row in table.rows.iter().take(BOARD) {
                         @let of = |key: &str| table.columns.iter().position(|column| column.key == key).and_then(|at| row.get(at));
                         @let id = of("id").map(plain).unwrap_or_default();
                         div.card {
@@ -155,6 +159,7 @@ pub fn board(asked: &Asked) -> Result<Answer, Trouble> {
                         }
                     }
                     @if table.rows.is_empty() { p.quiet { "None." } }
+                    @if more { p { a href={"/tickets?q=" (nouns::encoded(query))} { "All of them" } } }
                 }
             }
         }

@@ -26,6 +26,8 @@ pub struct Verb {
     pub params: Vec<Param>,
     /// The right that it needs.
     pub right: Right,
+    /// Whether all that it does is in the database: only then can it be done once, or for a thing as it was seen alone.
+    pub is_kept: bool,
 }
 
 /// Something that a verb takes.
@@ -142,13 +144,46 @@ impl Answer {
         }
     }
 
-    /// A word that is another one when the thing is another (RFC 9110, section 8.8.3).
+    /// The secret that is told this once, such as a token, or a link that lets somebody in.
+    #[must_use]
+    pub fn secret(&self) -> Option<&str> {
+        let last = self.said.split_whitespace().last()?;
+        (last.starts_with("lm") || last.contains("/sign-in/link/")).then_some(last)
+    }
+
+    /// A word that is another one when the thing is another (RFC 9110, section 8.8.3): what of it nobody but a person
+    /// changes, a dot, and all of it.
     #[must_use]
     pub fn etag(&self) -> String {
-        let hash = crate::secret::hash(&self.json().to_string());
-        let hex: String = hash[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("\"{hex}\"")
+        format!("\"{}.{}\"", short(&self.steady()), short(&self.json().to_string()))
     }
+
+    /// Whether this is the thing as it was seen under one of those tags (`If-Match`). What becomes another one by itself,
+    /// such as a state, does not count.
+    #[must_use]
+    pub fn is_as_seen(&self, tags: &str) -> bool {
+        let steady = short(&self.steady());
+        let tag = |tag: &str| {
+            let word = tag.trim().trim_start_matches("W/").trim_matches('"').to_owned();
+            tag.trim() == "*" || word.split('.').next() == Some(&steady)
+        };
+        tags.split(',').any(tag)
+    }
+
+    /// All but what becomes another one by itself.
+    fn steady(&self) -> String {
+        let columns = &self.table.columns;
+        let cells = |row: exports::Row<'_>| {
+            let cells = columns.iter().zip(row.cells).filter(|(column, _)| !column.moves);
+            cells.map(|(_, value)| serde_json::to_string(value).unwrap_or_default()).collect::<Vec<_>>()
+        };
+        format!("{:?}{}", self.table.rows().map(cells).collect::<Vec<_>>(), self.said)
+    }
+}
+
+/// The beginning of a text's hash.
+fn short(text: &str) -> String {
+    crate::secret::hash(text)[..12].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Why a verb was not done.
@@ -181,6 +216,22 @@ pub enum Why {
     Refused,
     /// It was tried, and failed.
     Failed,
+}
+
+impl Why {
+    /// The word for it, as programs read it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Why::Usage => "usage",
+            Why::NotFound => "not-found",
+            Why::NotAllowed => "not-allowed",
+            Why::Conflict => "conflict",
+            Why::Changed => "changed",
+            Why::Refused => "refused",
+            Why::Failed => "failed",
+        }
+    }
 }
 
 /// All verbs, and how they are run. It blocks: call it where that does no harm.
@@ -283,6 +334,7 @@ mod tests {
             more: String::new(),
             params: vec![param("url"), param("dns_name")],
             right: Right::change(Subject::Notify),
+            is_kept: true,
         };
         let told = |message: &str| {
             let refused = Refused { hint: Some(message.to_owned()), ..Refused::new(Why::Usage, message) };

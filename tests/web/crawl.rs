@@ -216,6 +216,8 @@ enum Care {
 
 /// What gives each kind of page something to show.
 fn furnish_all(world: &World) {
+    // Whoever is to be told of an outage is there before it is.
+    world.ok(&["notify", "add", "hook", "--after", "0s", "webhook", "--url", "http://127.0.0.1:9/"]);
     furnish(world);
     for args in [
         &["setting", "set", "status.page", "all"][..],
@@ -237,7 +239,6 @@ fn furnish_all(world: &World) {
         &["user", "add", "ben", "--role", "viewer"],
         &["token", "add", "graphs", "--user", "admin", "--role", "viewer"],
         &["maintenance", "add", "ap-1", "--until", "+2h", "--note", "a new mast"],
-        &["notify", "add", "hook", "--after", "0s", "webhook", "--url", "http://127.0.0.1:9/"],
         &["ticket", "open", "The door is open"],
     ] {
         world.ok(args);

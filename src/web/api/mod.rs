@@ -58,8 +58,14 @@ fn answer(asked: &Asked) -> Result<Answer, Trouble> {
     let limit = paged(verb, &mut call, after, all)?;
     call.if_match = asked.headers.get(IF_MATCH).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     call.once = asked.header("idempotency-key").map(ToOwned::to_owned);
-    if call.if_match.is_some() && thing.is_none() {
-        return Err(Trouble::Bad("If-Match is for changes of a thing that is there".to_owned()));
+    let has_show = || asked.web.verbs.named(verb.noun, "show").is_some();
+    if call.if_match.is_some() && (thing.is_none() || verb.only_asks() || !verb.is_kept || !has_show()) {
+        let why = "If-Match is for changes of a thing that is there, and has an ETag where it is shown";
+        return Err(Trouble::Bad(why.to_owned()));
+    }
+    if call.once.is_some() && !verb.is_kept {
+        let why = format!("'{} {}' is done each time: it takes no Idempotency-Key", verb.noun, verb.verb);
+        return Err(Trouble::Bad(why));
     }
     let done = asked.web.verbs.run(call).map_err(|refused| {
         // A command line far away has flags.
@@ -82,6 +88,8 @@ fn paged(verb: &Verb, call: &mut Call, after: Option<String>, all: bool) -> Resu
         };
     }
     let limit = match call.values.get("limit").map(Vec::as_slice) {
+        // A command line far away lists what it would list there.
+        None if all && after.is_none() => return Ok(None),
         None => Ok(USUAL),
         Some([text]) => text.parse().map_err(|_| wrong("limit", "'limit' is a whole number".to_owned())),
         Some(_) => Err(wrong("limit", "'limit' is given once".to_owned())),
@@ -208,15 +216,14 @@ fn told(asked: &Asked, verb: &Verb, done: &verbs::Answer, limit: Option<usize>) 
         if let (Value::Object(fields), false, true) =
             (&mut value, said.is_empty(), is_new || !verb.only_asks())
         {
-            let secret = said.split_whitespace().last().unwrap_or_default();
             fields.insert("said".to_owned(), said.into());
-            if secret.starts_with("lm") || secret.contains("/sign-in/link/") {
+            if let Some(secret) = done.secret() {
                 fields.insert("secret".to_owned(), secret.into());
             }
         }
         Answer::json(&value)
     };
-    if verb.verb == "show" || is_new {
+    if verb.verb == "show" {
         answer = answer.with(ETAG, etag);
     }
     if is_new {
@@ -232,22 +239,32 @@ fn told(asked: &Asked, verb: &Verb, done: &verbs::Answer, limit: Option<usize>) 
         }
         answer = answer.status(StatusCode::CREATED);
     }
-    let last = done.table.columns.iter().position(|column| column.key == "id");
-    let last = last.and_then(|at| done.table.rows.last()?.get(at)).map(super::lists::plain);
-    if let (Some(limit), Some(last)) = (limit, last)
-        && done.table.rows.len() == limit
-        && asked.asks("after").is_some()
-    {
-        let mut query: Vec<String> = asked
-            .query
-            .iter()
-            .filter(|(key, _)| key != "after")
-            .map(|(key, value)| format!("{key}={}", nouns::encoded(value)))
-            .collect();
-        query.push(format!("after={last}"));
-        answer = answer.with(LINK, format!("<{}?{}>; rel=\"next\"", asked.path, query.join("&")));
+    if let Some(next) = limit.and_then(|limit| next(asked, verb, done, limit)) {
+        answer = answer.with(LINK, format!("<{next}>; rel=\"next\""));
     }
     answer
+}
+
+/// Where a list goes on that was cut at its limit: behind the last id, or after so many rows.
+fn next(asked: &Asked, verb: &Verb, done: &verbs::Answer, limit: usize) -> Option<String> {
+    let table = &done.table;
+    if table.rows.len() < limit {
+        return None;
+    }
+    let (key, value) = if asked.asks("after").is_some() {
+        let at = table.columns.iter().position(|column| column.key == "id")?;
+        ("after", super::lists::plain(table.rows.last()?.get(at)?))
+    } else if takes(verb, "skip") {
+        let skipped = asked.asks("skip").and_then(|skip| skip.parse::<usize>().ok()).unwrap_or(0);
+        ("skip", skipped.saturating_add(limit).to_string())
+    } else {
+        return None;
+    };
+    let others = asked.query.iter().filter(|(other, _)| other != key);
+    let mut query: Vec<String> =
+        others.map(|(key, value)| format!("{key}={}", nouns::encoded(value))).collect();
+    query.push(format!("{key}={value}"));
+    Some(format!("{}?{}", asked.path, query.join("&")))
 }
 
 /// The answer with its columns, so that a command line can print it as its own.
@@ -291,6 +308,7 @@ fn refusal(asked: &Asked, trouble: &Trouble) -> Answer {
             "detail": refused.message,
             "hint": refused.hint,
             "param": refused.param,
+            "code": refused.why.as_str(),
         });
         answer.body = body.to_string().into();
     }

@@ -13,7 +13,8 @@ pub fn document(verbs: &[Verb]) -> Value {
         let place = paths::of(verb);
         let path = format!("/api/v1{}", place.path);
         let entry = all.entry(path).or_insert_with(|| json!({}));
-        entry[place.method.to_lowercase()] = operation(verb, &place);
+        let has_show = verbs.iter().any(|one| one.noun == verb.noun && one.verb == "show");
+        entry[place.method.to_lowercase()] = operation(verb, &place, has_show);
     }
     json!({
         "openapi": "3.1.0",
@@ -30,6 +31,7 @@ pub fn document(verbs: &[Verb]) -> Value {
                 "properties": {
                     "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
                     "detail": {"type": "string"}, "hint": {"type": ["string", "null"]}, "param": {"type": ["string", "null"]},
+                    "code": {"type": "string"},
                 },
             }},
             "responses": {"Problem": {
@@ -40,7 +42,7 @@ pub fn document(verbs: &[Verb]) -> Value {
     })
 }
 
-fn operation(verb: &Verb, place: &Place) -> Value {
+fn operation(verb: &Verb, place: &Place, has_show: bool) -> Value {
     let has_thing = place.path.contains("{key}");
     let in_body = matches!(place.method, "POST" | "PATCH" | "PUT");
     let is_thing = |param: &&Param| has_thing && verb.subject() == Some(param.name.as_str());
@@ -60,10 +62,10 @@ fn operation(verb: &Verb, place: &Place) -> Value {
                 "description": "Those whose id is larger, in the order of ids; the header Link has the next page."}));
         }
     }
-    if !verb.only_asks() {
+    if !verb.only_asks() && verb.is_kept {
         parameters.push(json!({"name": "Idempotency-Key", "in": "header", "required": false, "schema": {"type": "string", "minLength": 1, "maxLength": 200},
             "description": "A word of yours: a call with the same one within a day is answered as the first one was."}));
-        if has_thing {
+        if has_thing && has_show {
             parameters.push(json!({"name": "If-Match", "in": "header", "required": false, "schema": {"type": "string"},
                 "description": "The ETag of the thing as it was seen: where it is another one now, nothing is changed (412)."}));
         }

@@ -133,7 +133,7 @@ fn begin(asked: &Asked, user: &User, to: &str) -> Result<Answer, Trouble> {
 /// The link opens nothing.
 pub fn link(asked: &Asked) -> Result<Answer, Trouble> {
     let account = behind(asked)?;
-    Ok(Answer::html(layout::bare(asked, "Choose a password", &choose(&account.user.name, None))))
+    Ok(Answer::html(layout::bare(asked, "Choose a password", &choose(asked, &account.user.name, None))))
 }
 
 fn behind(asked: &Asked) -> Result<Account, Trouble> {
@@ -146,12 +146,14 @@ fn behind(asked: &Asked) -> Result<Account, Trouble> {
     })
 }
 
-fn choose(name: &str, wrong: Option<&str>) -> Markup {
+fn choose(asked: &Asked, name: &str, wrong: Option<&str>) -> Markup {
     html! {
         h1 { "Welcome, " (name) }
         p { "Choose a password with at least " (PASSWORD.start()) " characters. This link works once." }
         @if let Some(wrong) = wrong { p.wrong #wrong role="alert" { (layout::sentence(wrong)) } }
         form method="post" {
+            // Somebody else may be signed in here.
+            (layout::form_token(asked))
             input type="hidden" name="name" autocomplete="username" value=(name);
             label for="password" { "New password" }
             input #password name="password" type="password" autocomplete="new-password" required minlength=(PASSWORD.start())
@@ -173,7 +175,7 @@ pub fn by_link(asked: &Asked) -> Result<Answer, Trouble> {
     let hash = match new_password(asked, &user) {
         Ok(hash) => hash,
         Err(Trouble::Bad(wrong)) => {
-            let page = layout::bare(asked, "Choose a password", &choose(&user.name, Some(&wrong)));
+            let page = layout::bare(asked, "Choose a password", &choose(asked, &user.name, Some(&wrong)));
             return Ok(Answer::html(page).status(http::StatusCode::UNPROCESSABLE_ENTITY));
         }
         Err(other) => return Err(other),

@@ -15,6 +15,9 @@ use crate::web::{door, layout};
 /// # Errors
 /// The database's.
 pub fn show(asked: &Asked) -> Result<Answer, Trouble> {
+    if let Who::Program(_) = asked.who {
+        return Err(Trouble::NotAllowed("this page is for who signs in, not for a token".to_owned()));
+    }
     page(asked, None, None)
 }
 
@@ -175,6 +178,13 @@ pub fn factor(asked: &Asked) -> Result<Answer, Trouble> {
         Some("on") => {
             let secret =
                 asked.said("secret").and_then(from_hex).ok_or_else(|| Trouble::Bad("begin anew".into()))?;
+            if store.read(|tx| users::of(tx, user.id))?.factor.is_some() {
+                return page(asked, Some("the second factor is on: turn it off first"), None);
+            }
+            // Whoever finds a browser open must not lock its user out.
+            if !knows_password(asked)? {
+                return page(asked, Some("the password is another one"), Some(&offered(asked, &secret)));
+            }
             let now = asked.web.app.clock.now();
             let Some(step) = secret::factor_step(&secret, asked.said("code").unwrap_or_default(), now, 0)
             else {
@@ -210,6 +220,8 @@ fn offered(asked: &Asked, secret: &[u8]) -> Markup {
                 input type="hidden" name="secret" value=(hex);
                 label for="code" { "The code it shows" }
                 input #code name="code" inputmode="numeric" autocomplete="one-time-code" required maxlength="10";
+                label for="on" { "Your password" }
+                input #on name="old" type="password" autocomplete="current-password" required maxlength="200";
                 button.main name="turn" value="on" { "Turn it on" }
             }
         }
