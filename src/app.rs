@@ -70,6 +70,12 @@ impl App {
         Ok(App { store, clock, known: Arc::new(RwLock::new(Arc::new(snapshot))) })
     }
 
+    /// The same, as pages and calls of the API are given it: what they ask leaves the server's own duties their readers.
+    #[must_use]
+    pub fn for_people(&self) -> App {
+        App { store: self.store.for_people(), ..self.clone() }
+    }
+
     /// The settings as they were when [`App::refresh`] last looked.
     #[must_use]
     pub fn known(&self) -> Arc<Snapshot> {

@@ -110,7 +110,7 @@ pub struct Commands {
 impl Commands {
     /// All that can be called.
     pub fn new(app: App) -> Commands {
-        Commands { app, all: OnceLock::new() }
+        Commands { app: app.for_people(), all: OnceLock::new() }
     }
 }
 

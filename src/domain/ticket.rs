@@ -86,8 +86,6 @@ named! {
         Open = "open",
         /// It is the customer's own power.
         OwnPower = "own power",
-        /// It is no outage: the agent was restarted, the device slept or was rebooted, its address changed.
-        NoOutage = "no outage",
     }
 }
 
@@ -99,8 +97,6 @@ impl Fault {
             Fault::Open
         } else if code.is_own_power() {
             Fault::OwnPower
-        } else if code.is_no_outage() {
-            Fault::NoOutage
         } else {
             Fault::Open
         }
@@ -187,9 +183,6 @@ pub fn score(w: Weights) -> Score {
     if w.condition == Condition::Recovered {
         return Score { reasons };
     }
-    if w.fault == Fault::NoOutage {
-        return Score { reasons: vec![(LOWEST, "its verdict says that it was no outage".to_owned())] };
-    }
     let reach = (10 * doublings(w.out_of_reach)).min(30);
     if reach > 0 {
         reasons.push((reach, format!("{} devices are out of reach because of it", w.out_of_reach)));
@@ -219,8 +212,6 @@ pub fn score(w: Weights) -> Score {
     Score { reasons }
 }
 
-/// The points of what is no outage.
-const LOWEST: i32 = 1;
 const HOUR: Millis = Millis::from_secs(3_600);
 
 fn doublings(n: u32) -> i32 {
@@ -320,7 +311,6 @@ mod tests {
             (weights(Condition::Flapping, 1, Normal, 0, 0), 30, Priority::P4),
             (Weights { relief: true, ..weights(Down, 1, Normal, 0, 0) }, 30, Priority::P4),
             (Weights { fault: Fault::OwnPower, ..weights(Down, 1, Normal, 0, 0) }, 40, Priority::P3),
-            (Weights { fault: Fault::NoOutage, ..weights(Down, 900, Critical, 9, 9) }, 1, Priority::P5),
             (weights(Recovered, 900, Critical, 99, 9), 5, Priority::P5),
             (weights(Work, 0, Normal, 0, 0),        20, Priority::P4),
             (weights(Work, 0, Low, 0, 0),            5, Priority::P5),
@@ -336,7 +326,8 @@ mod tests {
         for (code, sure, fault) in [
             (Code::SitePower, 95, Fault::OwnPower),
             (Code::DevicePower, 49, Fault::Open),
-            (Code::Sleep, 90, Fault::NoOutage),
+            // What a restart explains is over with it: what is not well then is something else.
+            (Code::Sleep, 90, Fault::Open),
             (Code::LastMile, 99, Fault::Open),
             (Code::Provisional, 99, Fault::Open),
         ] {

@@ -18,6 +18,8 @@ use crate::store::{Result, settings};
 const LONGEST: Millis = Millis(250);
 /// How often the server says that it is alive.
 const ALIVE_EVERY: Millis = Millis::from_secs(10);
+/// How often the steps are gone through before the server says again that it is alive.
+const TURNS: usize = 50;
 /// How long to wait after an error, so that a full disk does not make a busy loop.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -56,7 +58,11 @@ pub async fn run(app: App, pulse: Arc<Pulse>, changed: Arc<Notify>, mut stop: wa
     while !*stop.borrow() {
         let now = app.clock.now();
         let next = match round(&app, &changed, &mut alive_at).await {
-            Ok(next) => next,
+            Ok(Round::Rests(next)) => next,
+            Ok(Round::GoesOn) => {
+                pulse.looked_at.store(now.0, Ordering::Relaxed);
+                continue;
+            }
             Err(error) => {
                 tracing::error!(%error, "a duty of the server failed; it is tried again");
                 tokio::select! {
@@ -83,8 +89,17 @@ pub async fn run(app: App, pulse: Arc<Pulse>, changed: Arc<Notify>, mut stop: wa
     }
 }
 
-/// Runs every step until none finds work; the earliest deadline.
-async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Option<Time>> {
+/// How a round ended.
+enum Round {
+    /// Nothing is due; the earliest deadline that is left.
+    Rests(Option<Time>),
+    /// There is more to do.
+    GoesOn,
+}
+
+/// Runs the steps until none finds work, or for so long that the server must say again that it is alive, and look whether
+/// it is to stop.
+async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Round> {
     if app.refresh()? {
         changed.notify_one();
     }
@@ -93,11 +108,15 @@ async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Optio
         app.store.submit(settings::alive).await?;
         *alive_at = now;
     }
-    let (next, changed_here) = settle(app).await?;
-    if changed_here {
-        changed.notify_one();
+    for _ in 0..TURNS {
+        if let Worked::No(next, _) = once(app).await? {
+            return Ok(Round::Rests(next));
+        }
+        if app.refresh()? {
+            changed.notify_one();
+        }
     }
-    Ok(next)
+    Ok(Round::GoesOn)
 }
 
 /// Does all that is due, until nothing is: the earliest deadline that is left, and whether an agent's configuration
@@ -108,42 +127,42 @@ async fn round(app: &App, changed: &Notify, alive_at: &mut Time) -> Result<Optio
 pub async fn settle(app: &App) -> Result<(Option<Time>, bool)> {
     let mut changed = false;
     loop {
-        let mut asked = vec![
-            maintenance::step(app).await?,
-            silence::step(app).await?,
-            pings::step(app).await?,
-            judgements::sight(app).await?,
-            judgements::step(app).await?,
-            judgements::flapping(app).await?,
-        ];
-        // Tickets follow once all are judged: then each is brought up to date once.
-        if !asked.contains(&Worked::Yes) {
-            asked.extend([tickets::open(app).await?, tickets::settle(app).await?, service::step(app).await?]);
+        if let Worked::No(next, _) = once(app).await? {
+            return Ok((next, changed));
         }
-        if !asked.contains(&Worked::Yes) {
-            asked.push(verdicts::step(app).await?);
-        }
-        if !asked.contains(&Worked::Yes) {
-            asked.push(notify::step(app).await?);
-        }
-        // What can wait goes last, a piece at a time.
-        if !asked.contains(&Worked::Yes) {
-            asked.push(rollups::step(app).await?);
-        }
-        let mut next: Option<Time> = None;
-        let mut worked = false;
-        for answer in asked {
-            match answer {
-                Worked::Yes => worked = true,
-                Worked::No(at, _) => next = [next, at].into_iter().flatten().min(),
-            }
-        }
-        if worked {
-            if app.refresh()? {
-                changed = true;
-            }
-            continue;
-        }
-        return Ok((next, changed));
+        changed |= app.refresh()?;
     }
+}
+
+/// Goes once through the steps: whether any found work, else the earliest deadline.
+async fn once(app: &App) -> Result<Worked> {
+    let mut asked = vec![
+        maintenance::step(app).await?,
+        silence::step(app).await?,
+        pings::step(app).await?,
+        judgements::sight(app).await?,
+        judgements::step(app).await?,
+        judgements::flapping(app).await?,
+    ];
+    // Tickets follow once all are judged: then each is brought up to date once.
+    if !asked.contains(&Worked::Yes) {
+        asked.extend([tickets::open(app).await?, tickets::settle(app).await?, service::step(app).await?]);
+    }
+    if !asked.contains(&Worked::Yes) {
+        // Where many outages are judged, whoever is to be told does not wait for the last verdict.
+        asked.extend([verdicts::step(app).await?, notify::step(app).await?]);
+    }
+    // What can wait goes last, a piece at a time.
+    if !asked.contains(&Worked::Yes) {
+        asked.push(rollups::step(app).await?);
+    }
+    let next = |answer: &Worked| match answer {
+        Worked::Yes => None,
+        Worked::No(at, _) => *at,
+    };
+    Ok(if asked.contains(&Worked::Yes) {
+        Worked::Yes
+    } else {
+        Worked::No(asked.iter().filter_map(next).min(), "the earliest of all")
+    })
 }

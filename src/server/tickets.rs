@@ -5,7 +5,7 @@ use schedules::{Millis, Time};
 
 use crate::app::Snapshot;
 use crate::domain::device::{Importance, State};
-use crate::domain::ids::{DeviceId, TicketId};
+use crate::domain::ids::{DeviceId, OutageId, TicketId};
 use crate::domain::ticket::{self, Condition, Fault, OnDown, Score, Weights};
 use crate::server::service;
 use crate::store::devices::Device;
@@ -67,7 +67,9 @@ pub fn open(tx: &WriteTx, known: &Snapshot, outage: &Outage, by: &Actor) -> Resu
     let title = format!("{} is down", device.name);
     let own = outage.ticket.map(|id| tickets::of(tx, id)).transpose()?;
     let id = match own {
-        Some(own) if own.state == ticket::State::Merged => {
+        Some(own)
+            if own.state == ticket::State::Merged && tickets::unfinished_of(tx, device.id)?.is_none() =>
+        {
             tickets::unmerge(tx, &own, by)?;
             tracing::info!(ticket.id = own.id.0, device.name = %device.name, "ticket on its own again");
             own.id
@@ -148,7 +150,8 @@ pub fn score(tx: &Tx, ticket: &Ticket) -> Result<Score> {
     let device = ticket.device.as_ref().map(|(id, _)| devices::of(tx, *id)).transpose()?;
     let weights = match (ticket.kind, &device) {
         (ticket::Kind::Outage, Some(device)) => {
-            let given = verdicts::of_ticket(tx, ticket.id)?;
+            // That of its newest outage alone: what was wrong last time says nothing of this time.
+            let given = ticket.outage.map(|id| verdicts::of_outage(tx, OutageId(id))).transpose()?.flatten();
             let fault = given.map_or(Fault::Open, |g| Fault::of(g.verdict.code, g.verdict.confidence));
             let weights = Weights { fault, ..weights(tx, device, unacknowledged)? };
             if ticket.state == ticket::State::Recovered {
@@ -191,7 +194,10 @@ pub fn refresh(tx: &WriteTx, known: &Snapshot, id: TicketId, by: &Actor) -> Resu
         (None | Some(_), _) => None,
     };
     let acknowledged_until = ticket.acknowledged_at.and(ticket.acknowledged_until);
-    let look_at = [age, acknowledged_until, ticket.waiting_until].into_iter().flatten().min();
+    let waiting_until = ticket.waiting_until.filter(|_| ticket.state == ticket::State::Waiting);
+    let look_at = [age, acknowledged_until, waiting_until].into_iter().flatten().min();
+    // What was looked at is not due at once again, whatever stands on it: else nothing else would ever be done.
+    let look_at = look_at.map(|at| at.max(tx.now + Millis::from_secs(1)));
     tickets::set_score(tx, &ticket, &score, look_at, by)?;
     service::follow(tx, &known.settings, &tickets::of(tx, id)?)
 }

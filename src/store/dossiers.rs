@@ -127,8 +127,9 @@ pub fn of_outage(tx: &Tx, outage: &Outage) -> Result<Records> {
     let overlap = |told: &AgentOutage| {
         told.ended_at.unwrap_or(tx.now).min(ended).since(told.began_at.max(outage.started_at))
     };
-    let told =
-        told.into_iter().map(|(_, kept)| kept.it).max_by_key(|told| (overlap(told), told.ended_at.is_some()));
+    // One that only touches it is that of the outage before or after.
+    let told = told.into_iter().map(|(_, kept)| kept.it).filter(|told| overlap(told) > Millis::ZERO);
+    let told = told.max_by_key(|told| (overlap(told), told.ended_at.is_some()));
     let plain = |all: Vec<(i64, Kept<Gap>)>| all.into_iter().map(|(_, kept)| kept).collect();
     Ok(Records {
         climbs: climbs.into_iter().map(|(_, kept)| kept).collect(),

@@ -59,13 +59,26 @@ use writer::{Queue, Reply, Work};
 
 /// The database. Cheap to clone; the last clone that goes ends the writer, as [`Store::close`] does.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store {
+    all: Arc<Inner>,
+    lane: Lane,
+}
+
+/// For whom it reads. Each lane has readers of its own, so that whoever asks much waits for nobody but his like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    /// The server's own duties, and a command's.
+    Duties,
+    /// Pages and calls of the API.
+    People,
+}
 
 struct Inner {
     path: PathBuf,
     clock: Clock,
     queue: Arc<Queue>,
-    readers: Readers,
+    duties: Readers,
+    people: Readers,
     watcher: Mutex<Watcher>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -99,20 +112,29 @@ impl Store {
             path: path.clone(),
             why: format!("its writer does not start: {e}"),
         })?;
-        Ok(Store(Arc::new(Inner {
-            readers: Readers::new(path.clone()),
+        let all = Arc::new(Inner {
+            duties: Readers::new(path.clone()),
+            people: Readers::new(path.clone()),
             path,
             clock,
             queue,
             watcher: Mutex::new(Watcher::NotYet),
             writer: Mutex::new(Some(writer)),
-        })))
+        });
+        Ok(Store { all, lane: Lane::Duties })
+    }
+
+    /// The same store for pages and calls of the API: what they ask, however slow, leaves the server's own duties their
+    /// readers.
+    #[must_use]
+    pub fn for_people(&self) -> Store {
+        Store { all: Arc::clone(&self.all), lane: Lane::People }
     }
 
     /// Where the database is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.all.path
     }
 
     /// Asks: what `f` reads agrees with itself, whatever is committed meanwhile. Waits while all readers are busy.
@@ -121,9 +143,13 @@ impl Store {
     /// # Errors
     /// What `f` says; or all readers were busy for 10 s, or the store is closed.
     pub fn read<T, E: From<Error>>(&self, f: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
-        let lease = self.0.readers.lease()?;
+        let readers = match self.lane {
+            Lane::Duties => &self.all.duties,
+            Lane::People => &self.all.people,
+        };
+        let lease = readers.lease()?;
         lease.db().begin()?;
-        f(&Tx::new(lease.db(), self.0.clock.now()))
+        f(&Tx::new(lease.db(), self.all.clock.now()))
     }
 
     /// Changes, and returns when it is durable: `f` runs on the writer's thread, and is committed together with what
@@ -138,7 +164,7 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let (reply, answer) = std::sync::mpsc::sync_channel(1);
-        self.0.queue.push(writer::job(f, Reply::Blocking(reply)))?;
+        self.all.queue.push(writer::job(f, Reply::Blocking(reply)))?;
         answer.recv().unwrap_or_else(|_| Err(Error::Closed.into()))
     }
 
@@ -154,7 +180,7 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let pushed = self.0.queue.try_push(writer::job(f, Reply::Async(reply)));
+        let pushed = self.all.queue.try_push(writer::job(f, Reply::Async(reply)));
         async move {
             pushed?;
             answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
@@ -165,9 +191,9 @@ impl Store {
     /// times a second.
     #[must_use]
     pub fn version(&self) -> i64 {
-        let mut watcher = locked(&self.0.watcher);
+        let mut watcher = locked(&self.all.watcher);
         if matches!(*watcher, Watcher::NotYet)
-            && let Ok(db) = Db::open(&self.0.path, Role::Reader)
+            && let Ok(db) = Db::open(&self.all.path, Role::Reader)
         {
             *watcher = Watcher::Watching { db, seen: 0 };
         }
@@ -184,19 +210,19 @@ impl Store {
     /// How many transactions this store has committed.
     #[must_use]
     pub fn commits(&self) -> u64 {
-        self.0.queue.commits()
+        self.all.queue.commits()
     }
 
     /// How long the oldest change has been waiting for its commit; nothing where none waits.
     #[must_use]
     pub fn lag(&self) -> Duration {
-        self.0.queue.lag()
+        self.all.queue.lag()
     }
 
     /// How many changes wait for their commit.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.0.queue.pending()
+        self.all.queue.pending()
     }
 
     /// The nightly work: moves the log into the database file and empties it, and lets the engine look at its
@@ -206,27 +232,28 @@ impl Store {
     /// The database's, or the store is closed.
     pub fn maintain(&self) -> Result<()> {
         let (reply, answer) = std::sync::mpsc::sync_channel(1);
-        self.0.queue.push(Work::Maintain(reply))?;
+        self.all.queue.push(Work::Maintain(reply))?;
         answer.recv().unwrap_or(Err(Error::Closed))
     }
 
     /// Takes no more changes, commits those that wait, and ends the writer. Where no other process has the database
     /// open, its log is moved into the file. Closing twice does no harm.
     pub fn close(&self) {
-        self.0.close();
+        self.all.close();
     }
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Store").field(&self.0.path).finish()
+        f.debug_tuple("Store").field(&self.all.path).finish()
     }
 }
 
 impl Inner {
     fn close(&self) {
         self.queue.close();
-        self.readers.close();
+        self.duties.close();
+        self.people.close();
         let mut watcher = locked(&self.watcher);
         let seen = match &*watcher {
             Watcher::NotYet => 0,

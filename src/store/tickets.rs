@@ -157,13 +157,14 @@ fn affected(tx: &Tx, id: TicketId) -> Result<Vec<String>> {
     )
 }
 
-/// The newest outage ticket of a device.
+/// The outage ticket of a device that is not done, else its newest one.
 ///
 /// # Errors
 /// The database's.
 pub fn newest_of(tx: &Tx, device: DeviceId) -> Result<Option<(TicketId, Newest)>> {
     tx.maybe(
-        "SELECT id, state, self_resolved_at FROM ticket WHERE device_id = $1 AND kind = 'outage' ORDER BY id DESC LIMIT 1",
+        "SELECT id, state, self_resolved_at FROM ticket WHERE device_id = $1 AND kind = 'outage'
+         ORDER BY CASE WHEN state IN ('open', 'waiting', 'recovered') THEN 0 ELSE 1 END, id DESC LIMIT 1",
         args![device.0],
         |row| Ok((TicketId(row.get(0)?), Newest { state: word(row, 1)?, self_resolved_at: row.get(2)? })),
     )

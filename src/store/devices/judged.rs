@@ -97,14 +97,16 @@ pub fn next_maybe_quiet(tx: &Tx) -> Result<Option<Time>> {
     tx.one("SELECT min(flap_look_at) FROM device WHERE flap_look_at IS NOT NULL", args![], |row| row.get(0))
 }
 
-/// Whether a device has children, and all of them can be reached: there is another way to them.
+/// Whether a device has children, and all of them were reached since it failed: there is another way to them.
 ///
 /// # Errors
 /// The database's.
 pub fn has_relief(tx: &Tx, id: DeviceId) -> Result<bool> {
     tx.one(
-        "SELECT count(*), coalesce(sum(CASE WHEN d.state IN ('up', 'degraded') THEN 1 ELSE 0 END), 0)
-         FROM device_parent p JOIN device d ON d.id = p.device_id WHERE p.parent_id = $1",
+        "SELECT count(*), coalesce(sum(CASE WHEN d.state IN ('up', 'degraded') AND (
+         EXISTS (SELECT 1 FROM checks c JOIN check_health h ON h.check_id = c.id WHERE c.device_id = d.id AND h.good_at > f.state_since)
+         OR EXISTS (SELECT 1 FROM agent a WHERE a.device_id = d.id AND a.last_check_in_at > f.state_since)) THEN 1 ELSE 0 END), 0)
+         FROM device f JOIN device_parent p ON p.parent_id = f.id JOIN device d ON d.id = p.device_id WHERE f.id = $1",
         args![id.0],
         |row| {
             let (all, up): (i64, i64) = (row.get(0)?, row.get(1)?);

@@ -43,7 +43,7 @@ pub fn set_score(
 /// The database's.
 pub fn recovered(tx: &WriteTx, ticket: &Ticket, at: Time, settle_at: Option<Time>, by: &Actor) -> Result<()> {
     let rows = tx.run(
-        "UPDATE ticket SET state = 'recovered', recovered_at = $2, settle_at = $3 WHERE id = $1 AND state IN ('open', 'waiting')",
+        "UPDATE ticket SET state = 'recovered', recovered_at = $2, settle_at = $3, waiting_until = NULL WHERE id = $1 AND state IN ('open', 'waiting')",
         args![ticket.id.0, at, settle_at],
     )?;
     if rows == 1 {
