@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use exports::{Column, Format, Table, Value, Writer};
 use lineman::app::App;
+use lineman::domain::ids::EventId;
 use lineman::reports;
 use lineman::store::filter::{Page, Selection};
 use lineman::store::notify::{entries, outbox};
-use lineman::store::{Error, Mode, checks, devices, events, maintenance, outages, sites, tickets};
+use lineman::store::{Mode, checks, devices, events, maintenance, outages, sites, tickets};
 
 use crate::data::Context;
 use crate::event;
@@ -147,7 +148,7 @@ impl ExportOptions {
     }
 }
 
-/// The log may be long: one event is held at a time.
+/// The log may be long: so many events are held at a time.
 fn events_one_by_one(
     app: &App,
     wanted: &Selection,
@@ -159,24 +160,22 @@ fn events_one_by_one(
     let place = |wanted: &Column| all.iter().position(|column| column.key == wanted.key);
     let places: Vec<usize> = columns.iter().filter_map(place).collect();
     let mut writer = Writer::new(format, &columns, out)?;
-    let mut failed = None;
-    let read = app.store.read(|tx| {
-        events::each(tx, wanted, &Page::default(), |event| {
-            let mut row = reports::events::row(&event);
+    // Piece by piece: whoever reads slowly must not hold one view of the database all the while.
+    let (mut last, newest) = (EventId(0), app.store.read(events::newest)?);
+    let limit = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
+    loop {
+        let some = app.store.read(|tx| events::after(tx, last, wanted, limit))?;
+        let is_last = some.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+        for event in some.iter().filter(|event| event.id <= newest) {
+            let mut row = reports::events::row(event);
             if columns != all {
                 row = places.iter().map(|&at| row[at].clone()).collect::<Vec<Value>>();
             }
-            writer.row(&row).map_err(|error| {
-                failed = Some(error);
-                Error::Other("the output failed".to_owned())
-            })
-        })
-    });
-    match failed {
-        Some(error) => Err(error.into()),
-        None => {
-            read?;
-            Ok(writer.finish()?)
+            writer.row(&row)?;
+        }
+        match some.last() {
+            Some(event) if !is_last && event.id < newest => last = event.id,
+            Some(_) | None => return Ok(writer.finish()?),
         }
     }
 }

@@ -79,15 +79,6 @@ impl CronLine {
         Some(Time(at.timestamp_millis()))
     }
 
-    /// The line as other programs read it that want six fields, seconds first, and the zone apart.
-    #[must_use]
-    pub fn with_seconds(&self) -> String {
-        if self.fields.starts_with('@') || self.fields.split_whitespace().count() == 6 {
-            return self.fields.clone();
-        }
-        format!("0 {}", self.fields)
-    }
-
     /// Whether its fields are read in UTC.
     #[must_use]
     pub fn is_utc(&self) -> bool {

@@ -141,19 +141,28 @@ fn check_body(call: &CheckIn) -> Result<(), Refused> {
         let many = call.records.len();
         return Err(Refused::Bad(format!("{many} records in one call: {MAX_RECORDS} are the most"), None));
     }
+    if call.current.len() > MAX_RECORDS {
+        let many = call.current.len();
+        return Err(Refused::Bad(
+            format!("{many} current records in one call: {MAX_RECORDS} are the most"),
+            None,
+        ));
+    }
     let mut before = 0;
-    for record in &call.records {
-        if record.seq <= before || i64::try_from(record.seq).is_err() {
-            let why = format!("record {} after {before}: 'seq' must rise, from 1 on", record.seq);
-            return Err(Refused::Bad(why, Some(record.seq)));
-        }
-        before = record.seq;
+    for record in call.records.iter().chain(&call.current) {
         if let What::Status(status) = &record.what {
             check_status(status).map_err(|why| Refused::Bad(why, Some(record.seq)))?;
         }
         if let Some(why) = dossier::too_large(&record.what) {
             return Err(Refused::Bad(why, Some(record.seq)));
         }
+    }
+    for record in &call.records {
+        if record.seq <= before || i64::try_from(record.seq).is_err() {
+            let why = format!("record {} after {before}: 'seq' must rise, from 1 on", record.seq);
+            return Err(Refused::Bad(why, Some(record.seq)));
+        }
+        before = record.seq;
     }
     Ok(())
 }
@@ -188,11 +197,13 @@ fn check_status(status: &Status) -> Result<(), String> {
     let interfaces: usize = status
         .interfaces
         .iter()
-        .map(|i| i.name.len() + i.addresses.iter().map(String::len).sum::<usize>() + 128)
+        .map(|i| i.name.len() + i.mac.len() + i.addresses.iter().map(String::len).sum::<usize>() + 128)
         .sum();
     let disks: usize = status.disks.iter().map(|d| d.mount.len() + 64).sum();
-    let size =
-        texts.iter().map(|t| t.len()).sum::<usize>() + interfaces + disks + 40 * status.resolvers.len();
+    let size = texts.iter().map(|t| t.len()).sum::<usize>()
+        + interfaces
+        + disks
+        + 40 * (status.resolvers.len() + status.gateways.len());
     if size > MAX_STATUS {
         return Err(format!("a status of {size} bytes: {MAX_STATUS} are the most"));
     }

@@ -12,11 +12,14 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 
 use crate::app::App;
 use crate::domain::event::{About, Kind};
+use crate::domain::ids::EventId;
 use crate::domain::schedule;
 use crate::store::events::Actor;
 use crate::store::notify::{looks, outbox};
 use crate::store::{self, agents, checks, events, history, jobs, sessions};
 
+/// How long the log has what plain calls wrote down on their way: their starts, and their texts.
+const PINGS_KEPT: Millis = Millis::from_secs(30 * 86_400);
 /// The most rows that are forgotten in one transaction.
 const AT_ONCE: u32 = 10_000;
 /// Room for firings that wait to be taken: far more than there are jobs, since what does not fit is lost. It is taken
@@ -39,8 +42,8 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) -> anyhow::Result<()
                 scheduler.remove(&id).await?;
             }
             attempt(&app).await;
-            if let Ok(cadence) = Cadence::from_str(&line) {
-                running = Some((line, scheduler.add(job(&app, &cadence)?).await?));
+            if Cadence::from_str(&line).is_ok() {
+                running = Some((line, scheduler.add(job(&app)?).await?));
             }
         }
         tokio::select! {
@@ -52,15 +55,11 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) -> anyhow::Result<()
     Ok(())
 }
 
-fn job(app: &App, cadence: &Cadence) -> anyhow::Result<Job> {
-    // The scheduler's reading of a zone whose clocks are changed loses an hour, so there it only wakes the job each
-    // minute; whether a run is due is decided by our own cadence anyway.
-    let line = match cadence {
-        Cadence::Cron(cron) if cron.is_utc() => cron.with_seconds(),
-        Cadence::Cron(_) | Cadence::Every(_) => "0 * * * * *".to_owned(),
-    };
+/// The job, woken each minute: whether a run is due is decided by our own cadence. The scheduler reads a line otherwise: it
+/// loses an hour where clocks are changed, and wants both the day of the month and that of the week.
+fn job(app: &App) -> anyhow::Result<Job> {
     let app = app.clone();
-    Ok(Job::new_async(line, move |_, _| {
+    Ok(Job::new_async("0 * * * * *", move |_, _| {
         let app = app.clone();
         Box::pin(async move { attempt(&app).await })
     })?)
@@ -153,14 +152,7 @@ async fn maintain(app: &App) -> store::Result<usize> {
             })
             .await?;
     }
-    let old = now - known.settings.span("event.keep");
-    loop {
-        let rows = app.store.submit(move |tx| events::prune(tx, old, AT_ONCE)).await?;
-        forgotten += rows;
-        if rows == 0 {
-            break;
-        }
-    }
+    forgotten += forget_events(app, now - known.settings.span("event.keep"), now).await?;
     forgotten += app.store.submit(agents::prune_tokens).await?;
     forgotten += app.store.submit(sessions::prune_calls).await?;
     loop {
@@ -174,6 +166,28 @@ async fn maintain(app: &App) -> store::Result<usize> {
     let store = app.store.clone();
     let tidied = tokio::task::spawn_blocking(move || store.maintain()).await;
     tidied.map_err(|e| store::Error::Other(format!("the database's own tidying: {e}")))??;
+    Ok(forgotten)
+}
+
+/// Forgets the events before `old`, and what plain calls wrote down a month ago; a piece at a time.
+async fn forget_events(app: &App, old: Time, now: Time) -> store::Result<usize> {
+    let window = i64::from(AT_ONCE);
+    let (oldest, end, of_pings, pings) = app.store.read(|tx| -> store::Result<_> {
+        let since = |at| events::first_since(tx, at);
+        let month = now - PINGS_KEPT;
+        Ok((events::oldest(tx)?, since(old)?, since(month - PINGS_KEPT)?, since(month)?))
+    })?;
+    let mut forgotten = 0;
+    let mut from = oldest;
+    while from < end {
+        forgotten += app.store.submit(move |tx| events::prune(tx, (from, end), window)).await?;
+        from = EventId(from.0 + window);
+    }
+    let mut from = of_pings;
+    while from < pings {
+        forgotten += app.store.submit(move |tx| events::prune_pings(tx, (from, pings), window)).await?;
+        from = EventId(from.0 + window);
+    }
     Ok(forgotten)
 }
 

@@ -1,10 +1,11 @@
 //! Every route that agents and plain check-ins call, on one page.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use agent::report::{CheckIn, Join, Joined, MAX_BODY, Refusal, Reply};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Path, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -13,6 +14,7 @@ use axum::routing::{any, get, post};
 use schedules::{Millis, Time};
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::app::App;
 use crate::secret;
@@ -83,17 +85,81 @@ fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
+/// How many kilobytes of bodies are taken from whoever calls, before it is known who does.
+const STRANGERS: usize = 64 * 1024;
+/// The largest body that is: an ordinary check-in has a few kilobytes.
+const SMALL: usize = 256 * 1024;
+static ROOM: Semaphore = Semaphore::const_new(STRANGERS);
+
+/// Room for a body, until this goes out of sight.
+struct Room {
+    _permit: SemaphorePermit<'static>,
+}
+
+impl Room {
+    /// Room for this request's body, where it is small and there is some.
+    fn of(request: &Request<Body>) -> Option<Room> {
+        let length = request.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        Room::so_large(length.filter(|bytes| *bytes <= SMALL)?)
+    }
+
+    /// The same for a plain call, which may say how much it has only as it says it.
+    fn for_a_ping(request: &Request<Body>) -> Option<Room> {
+        let most = request.body().size_hint().upper().unwrap_or(1024 * 1024);
+        Room::so_large(usize::try_from(most).unwrap_or(usize::MAX).min(1024 * 1024))
+    }
+
+    fn so_large(bytes: usize) -> Option<Room> {
+        let kilobytes = u32::try_from(bytes / 1024 + 1).ok()?;
+        ROOM.try_acquire_many(kilobytes).ok().map(|permit| Room { _permit: permit })
+    }
+}
+
+fn full() -> Failed {
+    Failed::new(StatusCode::SERVICE_UNAVAILABLE, "too much is being said at once; try again")
+}
+
 async fn check_in(State(shared): State<Shared>, request: Request<Body>) -> Result<Response, Failed> {
     let Some(secret) = bearer(request.headers()) else {
         return Err(Failed::new(StatusCode::UNAUTHORIZED, "no secret: send 'Authorization: Bearer …'"));
     };
     let hash = secret::hash(secret);
-    let who = Credential::Secret(hash);
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let Some(room) = Room::of(&request) else { return large_check_in(shared, request, hash).await };
+    let bytes = read_body(request, MAX_BODY).await.map_err(|e| Failed::new(e.status(), e.to_string()))?;
+    drop(room);
+    taken(shared, &bytes, hash, peer).await
+}
+
+/// A check-in with much to tell: who calls is looked up before it is heard out, since anybody may call.
+async fn large_check_in(shared: Shared, request: Request<Body>, hash: [u8; 32]) -> Result<Response, Failed> {
+    let store = shared.app.store.clone();
+    let known = tokio::task::spawn_blocking(move || store.read(|tx| agents::is_known(tx, &hash))).await;
+    let known = known.map_err(|_| Failed::new(StatusCode::SERVICE_UNAVAILABLE, "it failed; try again"))??;
+    if !known {
+        return Err(nobody());
+    }
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let bytes = read_body(request, MAX_BODY).await.map_err(|e| Failed::new(e.status(), e.to_string()))?;
-    let mut call: CheckIn = serde_json::from_slice(&bytes)
+    taken(shared, &bytes, hash, peer).await
+}
+
+fn nobody() -> Failed {
+    Failed::new(
+        StatusCode::UNAUTHORIZED,
+        "no device has this secret: it was removed, or another agent joined in its place; join again",
+    )
+}
+
+async fn taken(
+    shared: Shared,
+    bytes: &[u8],
+    hash: [u8; 32],
+    peer: Option<IpAddr>,
+) -> Result<Response, Failed> {
+    let who = Credential::Secret(hash);
+    let mut call: CheckIn = serde_json::from_slice(bytes)
         .map_err(|e| Failed::new(StatusCode::BAD_REQUEST, format!("the body is no check-in: {e}")))?;
-    drop(bytes);
     let known = shared.app.known();
     let turn = shared.returning.turn(&mut call, known.every);
     let waiting = call.waiting;
@@ -107,15 +173,13 @@ async fn check_in(State(shared): State<Shared>, request: Request<Body>) -> Resul
             };
             Ok(json_response(StatusCode::OK, &Reply { next_in_ms, ..reply }))
         }
-        Err(Refused::Unknown) => Err(Failed::new(
-            StatusCode::UNAUTHORIZED,
-            "no device has this secret: it was removed, or another agent joined in its place; join again",
-        )),
+        Err(Refused::Unknown) => Err(nobody()),
         Err(Refused::Bad(error, seq)) => Err(Failed(StatusCode::BAD_REQUEST, Refusal { error, seq })),
     }
 }
 
 async fn join(State(shared): State<Shared>, request: Request<Body>) -> Result<Response, Failed> {
+    let _room = Room::of(&request).ok_or_else(full)?;
     let bytes = read_body(request, 256 * 1024).await.map_err(|e| Failed::new(e.status(), e.to_string()))?;
     let call: Join = serde_json::from_slice(&bytes)
         .map_err(|e| Failed::new(StatusCode::BAD_REQUEST, format!("the body is no call to join: {e}")))?;
@@ -198,6 +262,7 @@ async fn take_ping(
             "a ping's address ends with its key, /start, /fail, /log, or an exit code from 0 to 255",
         ));
     };
+    let _room = Room::for_a_ping(&request).ok_or_else(full)?;
     let body = read_body(request, 1024 * 1024).await.map_err(|e| Failed::new(e.status(), e.to_string()))?;
     let body = String::from_utf8_lossy(&body[..body.len().min(ping::MAX_BODY)]).into_owned();
     let known = shared.app.known();

@@ -17,6 +17,8 @@ use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 pub const TOKEN_LIFE: Millis = Millis::from_secs(7 * 86_400);
 /// The most agents at one address that are looked at: behind a large NAT there may be thousands.
 const AT_ONE_ADDRESS: u32 = 100;
+/// The most logs of one agent that are remembered besides the one it writes.
+const MAX_LOGS: i64 = 32;
 
 /// What a check-in needs to know of its agent, in one look.
 #[derive(Clone, Debug)]
@@ -224,6 +226,15 @@ pub struct Called<'a> {
     pub reported_address: Option<&'a str>,
 }
 
+/// Whether any agent has this secret.
+///
+/// # Errors
+/// The database's.
+pub fn is_known(tx: &Tx, secret_hash: &[u8; 32]) -> Result<bool> {
+    let sql = "SELECT 1 FROM agent WHERE secret_hash = $1";
+    Ok(tx.maybe(sql, args![secret_hash.as_slice()], |row| row.get::<i64>(0))?.is_some())
+}
+
 /// Writes down that an agent checked in now, and moves the high-water mark of its log.
 ///
 /// # Errors
@@ -237,6 +248,12 @@ pub fn called(tx: &WriteTx, caller: &Caller, acked: u64) -> Result<()> {
             args![device, log, before],
         )?;
         tx.run("DELETE FROM agent_log WHERE device_id = $1 AND log = $2", args![device, caller.log])?;
+        // An agent makes a new log when its database is lost. One that makes them all the time fills no table.
+        tx.run(
+            "DELETE FROM agent_log WHERE device_id = $1 AND log <> $2
+             AND (SELECT count(*) FROM agent_log WHERE device_id = $1) > $3",
+            args![device, log, MAX_LOGS],
+        )?;
         tx.run("UPDATE agent SET log = $2 WHERE device_id = $1", args![device, caller.log])?;
     } else if caller.last_check_in_at.is_none() {
         tx.run("UPDATE agent SET log = $2 WHERE device_id = $1", args![device, caller.log])?;

@@ -304,6 +304,15 @@ pub fn edit(tx: &WriteTx, id: DeviceId, new: &New, by: &Actor) -> Result<Device>
             new.note.as_str()
         ],
     )?;
+    if new.address_from != AddressFrom::Fixed
+        && (new.address.is_none() || before["address_from"] != new.address_from.as_str())
+    {
+        // What its agent reports is to be followed again: the next check-in tells it as if it were new.
+        tx.run(
+            "UPDATE agent SET reported_address = NULL, seen_address = NULL WHERE device_id = $1",
+            args![id.0],
+        )?;
+    }
     set_tags(tx, id, &new.tags)?;
     set_parents(tx, id, &new.parents)?;
     let was = before["name"].as_str().unwrap_or_default();

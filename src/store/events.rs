@@ -154,17 +154,54 @@ pub fn newest(tx: &Tx) -> Result<EventId> {
     tx.one("SELECT coalesce(max(id), 0) FROM event", args![], |row| Ok(EventId(row.get(0)?)))
 }
 
-/// Forgets what is older than `before`, at most `limit` lines, but for what happened to devices and outages: that is kept
-/// for ever. How many it were.
+/// The first line that is not older than `at`: ids rise with time. None where all are older.
 ///
 /// # Errors
 /// The database's.
-pub fn prune(tx: &WriteTx, before: Time, limit: u32) -> Result<usize> {
+pub fn first_since(tx: &Tx, at: Time) -> Result<EventId> {
+    let end = |sql: &str| tx.one(sql, args![], |row| row.get::<i64>(0));
+    let (mut low, mut high) =
+        (end("SELECT coalesce(min(id), 1) FROM event")?, end("SELECT coalesce(max(id), 0) + 1 FROM event")?);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let found =
+            tx.maybe("SELECT at FROM event WHERE id >= $1 ORDER BY id LIMIT 1", args![middle], |row| {
+                row.get::<Time>(0)
+            })?;
+        if found.is_some_and(|found| found < at) { low = middle + 1 } else { high = middle }
+    }
+    Ok(EventId(low))
+}
+
+/// Forgets the lines from `from` on, and before `end`, of those that are not kept for ever: what happened to devices and
+/// outages is. It goes through at most `window` of them; how many were forgotten.
+///
+/// # Errors
+/// The database's.
+pub fn prune(tx: &WriteTx, (from, end): (EventId, EventId), window: i64) -> Result<usize> {
     tx.run(
-        "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at < $1
-         AND kind NOT IN ('device.state', 'outage.began', 'outage.ended') ORDER BY id LIMIT $2)",
-        args![before, limit],
+        "DELETE FROM event WHERE id >= $1 AND id < $2 AND kind NOT IN ('device.state', 'outage.began', 'outage.ended')",
+        args![from.0, end.0.min(from.0.saturating_add(window))],
     )
+}
+
+/// The same, of what plain calls wrote down on their way alone.
+///
+/// # Errors
+/// The database's.
+pub fn prune_pings(tx: &WriteTx, (from, end): (EventId, EventId), window: i64) -> Result<usize> {
+    tx.run(
+        "DELETE FROM event WHERE id >= $1 AND id < $2 AND kind = 'ping.logged'",
+        args![from.0, end.0.min(from.0.saturating_add(window))],
+    )
+}
+
+/// The oldest line there is.
+///
+/// # Errors
+/// The database's.
+pub fn oldest(tx: &Tx) -> Result<EventId> {
+    tx.one("SELECT coalesce(min(id), 0) FROM event", args![], |row| Ok(EventId(row.get(0)?)))
 }
 
 fn event(row: &Row) -> Result<Event> {

@@ -51,6 +51,12 @@ impl Web {
     /// Over a store, with the verbs of the binary.
     #[must_use]
     pub fn new(app: App, verbs: Arc<dyn Verbs>, is_encrypted: bool) -> Web {
-        Web { app: app.for_people(), verbs, is_encrypted, hashing: Arc::default(), streams: live::Streams::default() }
+        Web {
+            app: app.for_people(),
+            verbs,
+            is_encrypted,
+            hashing: Arc::default(),
+            streams: live::Streams::default(),
+        }
     }
 }

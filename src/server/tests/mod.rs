@@ -5,6 +5,7 @@ mod diagnosis;
 mod history;
 mod impostor;
 mod notify;
+mod people;
 mod properties;
 mod reports;
 mod scenarios;

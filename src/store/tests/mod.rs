@@ -1,6 +1,7 @@
 //! What the store promises, each as a small story.
 
 mod history;
+mod log;
 mod offers;
 mod opening;
 mod reading;
