@@ -9,6 +9,7 @@ mod dns;
 mod doors;
 mod durability;
 mod elsewhere;
+mod forms;
 mod harness;
 mod history;
 mod hostile;
