@@ -123,6 +123,11 @@ impl From<anyhow::Error> for Failure {
     /// The whole chain in one sentence; what the store said within it keeps its code and its hint.
     fn from(error: anyhow::Error) -> Failure {
         let message = format!("{error:#}");
+        let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        if kind == Some(io::ErrorKind::AddrInUse) {
+            let hint = "something listens there already: name another port, as in --listen 127.0.0.1:8081";
+            return Failure::failed(message).hint(hint);
+        }
         for cause in error.chain() {
             if let Some(known) = cause.downcast_ref::<store::Error>() {
                 return Failure { message, ..known.clone().into() };
@@ -132,6 +137,23 @@ impl From<anyhow::Error> for Failure {
             }
         }
         Failure::failed(message)
+    }
+}
+
+impl From<&clap::Error> for Failure {
+    /// The first paragraph in one line; what clap has to offer, else where help is.
+    fn from(error: &clap::Error) -> Failure {
+        let text = error.render().to_string();
+        let parts: Vec<&str> = text.split("\n\n").map(str::trim).collect();
+        let joined = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+        let message = joined(parts.first().copied().unwrap_or_default().trim_start_matches("error:"));
+        let tip = parts.iter().find_map(|part| part.strip_prefix("tip:")).map(joined);
+        let usage = parts.iter().find_map(|part| part.strip_prefix("Usage:")).map(joined);
+        let failure = Failure::usage(message);
+        match tip.or_else(|| usage.map(|usage| format!("write it as `{usage}`; --help tells more"))) {
+            Some(hint) => failure.hint(hint),
+            None => failure.hint("--help tells more"),
+        }
     }
 }
 

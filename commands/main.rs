@@ -68,10 +68,10 @@ pub struct Cli {
 #[derive(clap::Args)]
 struct Global {
     /// The folder with the data [default: LINEMAN_DATA, /var/lib/lineman for root, ~/.local/share/lineman otherwise]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
     data: Option<PathBuf>,
     /// Yes to every question
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Everywhere")]
     yes: bool,
     /// A server elsewhere: the command is done there, over its API (also LINEMAN_SERVER)
     #[arg(long = "server", id = "server", global = true, value_name = "URL", help_heading = "Server")]
@@ -97,9 +97,6 @@ struct Global {
     /// How to write the log
     #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t, help_heading = "Log")]
     log_format: LogFormat,
-    /// A file with the time, for tests
-    #[arg(long, global = true, value_name = "FILE", hide = true)]
-    clock: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -201,11 +198,16 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let args: Vec<OsString> = list::keep_negations(std::env::args_os());
     let again = args.clone();
-    let cli = Cli::try_parse_from(args).unwrap_or_else(|e| e.exit());
-    let Global { data, yes, server, token, server_key, output, log, log_format, clock } = cli.global;
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return Err(Failure::from(&error)),
+        // Help, or the version.
+        Err(error) => error.exit(),
+    };
+    let Global { data, yes, server, token, server_key, output, log, log_format } = cli.global;
     log::start(log.as_deref(), cli.noun.usual_log(), log_format, output.colour(true))?;
-    let clock = clock.or_else(|| variable("LINEMAN_CLOCK"));
-    let clock = Clock::from_file(clock.as_deref()).map_err(Failure::usage)?;
+    // A file with the time, for tests.
+    let clock = Clock::from_file(variable("LINEMAN_CLOCK").as_deref()).map_err(Failure::usage)?;
     if data.is_some() && matches!(&cli.noun, Noun::Serve(options) if options.demo) {
         return Err(Failure::usage(
             "the argument '--demo' cannot be used with '--data': its folder is a temporary one",
@@ -215,6 +217,8 @@ fn run() -> Result<(), Failure> {
         Some(data) => data,
         None => data::default_folder()?,
     };
+    // Whoever reads of it, a unit for instance, may stand elsewhere.
+    let data = std::path::absolute(&data).unwrap_or(data);
     let printer = Printer::new(&output, clock.clone())?;
     let server = server.or_else(|| word("LINEMAN_SERVER"));
     if let Some(server) = server.as_ref().filter(|_| !cli.noun.is_at_home()) {

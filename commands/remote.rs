@@ -58,7 +58,7 @@ impl Server {
 
     /// Does the command of this line there.
     pub fn run(&self, line: Vec<OsString>) -> Result<Output, Failure> {
-        let matches = Cli::command().try_get_matches_from(line).unwrap_or_else(|e| e.exit());
+        let matches = Cli::command().try_get_matches_from(line).map_err(|e| Failure::from(&e))?;
         let (verb, fields) = said(&matches)?;
         output(&self.call(&verb, fields)?)
     }

@@ -201,13 +201,7 @@ impl TicketVerb {
                 let text = text_of(text)?;
                 change(context, number, move |tx, ticket, by| Ok(tickets::comment(tx, ticket, &text, by)?))
             }
-            TicketVerb::Assign { number, who, nobody: _ } => {
-                change(context, number, move |tx, ticket, by| {
-                    let who = who.as_deref().map(|who| lineman::domain::name::check(who)).transpose();
-                    let who = who.map_err(|e| Failure::usage(format!("assign ticket {}: {e}", ticket.id)))?;
-                    Ok(tickets::assign(tx, ticket, who, by)?)
-                })
-            }
+            TicketVerb::Assign { number, who, nobody: _ } => assign(context, number, who),
             TicketVerb::Acknowledge { number, note, until } => {
                 let note = note.map(text_of).transpose()?;
                 change(context, number, move |tx, ticket, by| {
@@ -270,6 +264,24 @@ where
         f(tx, &ticket, by)?;
         desk::refresh(tx, &Snapshot::load(tx)?, ticket.id, by)?;
         line(tx, &ticket)
+    })
+}
+
+fn assign(context: &Context, number: String, who: Option<String>) -> Result<Output, Failure> {
+    context.change(move |tx, by| {
+        let ticket = tickets::get(tx, &number)?;
+        let who = who.as_deref().map(|who| lineman::domain::name::check(who)).transpose();
+        let who = who.map_err(|e| Failure::usage(format!("assign ticket {}: {e}", ticket.id)))?;
+        tickets::assign(tx, &ticket, who, by)?;
+        desk::refresh(tx, &Snapshot::load(tx)?, ticket.id, by)?;
+        let ticket = tickets::of(tx, ticket.id)?;
+        let said = match (who, ticket.acknowledged_at) {
+            (Some(who), None) => format!(
+                "nobody here is called '{who}' (no user, no notification): it is not acknowledged by that, and others are still told\n"
+            ),
+            (Some(_) | None, _) => String::new(),
+        };
+        Ok(Output::Changed(reports::tickets::record(tx, &ticket)?, said))
     })
 }
 

@@ -189,11 +189,13 @@ fn a_second_factor_is_asked_for_and_a_recovery_code_opens_once() {
     let hex = between(&offered, "name=\"secret\" value=\"", "\"");
     let secret: Vec<u8> =
         (0..20).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hex")).collect();
-    assert!(post(&format!("turn=on&secret={hex}&code=000000")).contains("not the code of now"));
+    let turn_on = |code: &str| post(&format!("turn=on&secret={hex}&code={code}&old=correct+horse+battery"));
+    assert!(turn_on("000000").contains("not the code of now"));
     let now = schedules::Clock::system().now();
-    let on = post(&format!("turn=on&secret={hex}&code={}", lineman::secret::factor_code(&secret, now)));
+    let on = turn_on(&lineman::secret::factor_code(&secret, now));
     let recovery = between(&on, "<li><code>", "</code>");
     assert_eq!(recovery.len(), 14, "{on}");
+    assert!(turn_on(&lineman::secret::factor_code(&secret, now)).contains("turn it off first"));
     let enter = |code: &str| {
         let body = format!("name=admin&password=correct+horse+battery&code={code}");
         stranger.call("POST", "/sign-in", &[FORM], &body).status

@@ -142,7 +142,10 @@ impl Trouble {
     #[must_use]
     pub fn sentence(&self) -> String {
         match self {
-            Trouble::SignIn => "sign in first".to_owned(),
+            Trouble::SignIn => {
+                "sign in first; a token that was sent opens nothing here: it is mistyped, over, or revoked"
+                    .to_owned()
+            }
             Trouble::NotAllowed(text)
             | Trouble::NotFound(text)
             | Trouble::Bad(text)

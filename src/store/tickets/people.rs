@@ -70,20 +70,36 @@ pub fn reopen(tx: &WriteTx, ticket: &Ticket, by: &Actor) -> Result<()> {
     Ok(())
 }
 
-/// Gives it to somebody, or to nobody. Whoever has it has acknowledged it.
+/// Gives it to somebody, or to nobody. Whoever is known here and has it has acknowledged it; with somebody whom nobody
+/// knows it is in nobody's hands yet, so that others are still told.
 ///
 /// # Errors
 /// The database's.
 pub fn assign(tx: &WriteTx, ticket: &Ticket, to: Option<&str>, by: &Actor) -> Result<()> {
+    let knows = match to {
+        Some(name) => name == by.name() || is_known(tx, name)?,
+        None => false,
+    };
+    let acknowledged_by = to.filter(|_| knows);
     tx.run(
         "UPDATE ticket SET assignee = $2, touched_at = coalesce(touched_at, $3), settle_at = NULL,
-         acknowledged_at = CASE WHEN $2 IS NULL THEN acknowledged_at ELSE coalesce(acknowledged_at, $3) END,
-         acknowledged_by = CASE WHEN $2 IS NULL THEN acknowledged_by ELSE coalesce(acknowledged_by, $2) END WHERE id = $1",
-        args![ticket.id.0, to, tx.now],
+         acknowledged_at = CASE WHEN $4 IS NULL THEN acknowledged_at ELSE coalesce(acknowledged_at, $3) END,
+         acknowledged_by = CASE WHEN $4 IS NULL THEN acknowledged_by ELSE coalesce(acknowledged_by, $4) END WHERE id = $1",
+        args![ticket.id.0, to, tx.now, acknowledged_by],
     )?;
     let body = json!({"from": ticket.assignee, "to": to});
     events::record(tx, by, Happened::TicketAssigned, about(ticket), &body)?;
     Ok(())
+}
+
+/// Whether somebody of that name is known: a user, whoever is told, or the person whom a notification reaches.
+///
+/// # Errors
+/// The database's.
+pub fn is_known(tx: &Tx, name: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM user WHERE lower(name) = lower($1) AND disabled_at IS NULL
+         UNION SELECT 1 FROM notify_entry WHERE lower(name) = lower($1) OR lower(person) = lower($1) LIMIT 1";
+    Ok(tx.maybe(sql, args![name], |row| row.get::<i64>(0))?.is_some())
 }
 
 /// One thing somebody wrote on a ticket.
