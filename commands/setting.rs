@@ -52,10 +52,10 @@ pub enum SettingVerb {
 /// For what a setting is; without any, for all.
 #[derive(Args)]
 pub struct For {
-    /// For the agents of a site: what begins with ladder. or recorder.
+    /// For the agents of a site, where the key begins with `ladder` or `recorder`
     #[arg(long, value_name = "SITE", conflicts_with = "device")]
     site: Option<String>,
-    /// For the agent of a device: what begins with ladder. or recorder.
+    /// For the agent of a device, where the key begins with `ladder` or `recorder`
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 }

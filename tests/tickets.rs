@@ -66,10 +66,7 @@ fn a_ticket_is_acknowledged_pinned_waits_and_is_merged_by_a_person() {
     world.ok(&["ticket", "open", "a noise"]);
     world.ok(&["ticket", "assign", "3", "annna"]);
     let unknown = ticket(&world, "3");
-    assert_eq!(
-        (&unknown["assignee"], &unknown["acknowledged_at"]),
-        (&"annna".into(), &Value::Null)
-    );
+    assert_eq!((&unknown["assignee"], &unknown["acknowledged_at"]), (&"annna".into(), &Value::Null));
     world.ok(&["user", "add", "ana", "--role", "operator"]);
     world.ok(&["ticket", "assign", "1", "ana"]);
     assert_eq!(ticket(&world, "1")["acknowledged_by"], "ana");

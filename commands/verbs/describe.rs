@@ -97,8 +97,12 @@ pub fn is_file(arg: &Arg) -> bool {
 
 fn param(arg: &Arg) -> Param {
     let takes_none = matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::SetFalse | ArgAction::Count);
-    let words: Vec<String> =
-        arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    let words: Vec<String> = arg
+        .get_possible_values()
+        .iter()
+        .filter(|value| !value.is_hide_set())
+        .map(|value| value.get_name().to_owned())
+        .collect();
     let kind = if takes_none {
         ParamKind::Switch
     } else if is_file(arg) {

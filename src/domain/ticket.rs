@@ -185,7 +185,11 @@ pub fn score(w: Weights) -> Score {
     }
     let reach = (10 * doublings(w.out_of_reach)).min(30);
     if reach > 0 {
-        reasons.push((reach, format!("{} devices are out of reach because of it", w.out_of_reach)));
+        let behind = match w.out_of_reach - 1 {
+            1 => "1 device behind it is".to_owned(),
+            many => format!("{many} devices behind it are"),
+        };
+        reasons.push((reach, format!("{behind} out of reach because of it")));
     }
     match w.importance {
         Importance::Critical => reasons.push((20, "its importance is critical".to_owned())),

@@ -130,7 +130,7 @@ fn server(tx: &Tx) -> Result<Finding> {
         Some(at) if tx.now.since(at) <= ALIVE_WITHIN => Finding::ok("server", "it runs"),
         Some(at) => {
             let span = tx.now.since(at);
-            Finding::warn("server", format!("nobody serves from this folder since {span}"), "lineman serve")
+            Finding::warn("server", format!("nobody has served from this folder for {span}"), "lineman serve")
         }
         None => Finding::warn("server", "nobody has served from this folder yet", "lineman serve"),
     })

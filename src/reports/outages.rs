@@ -11,7 +11,7 @@ pub use story::Story;
 use crate::domain::dossier::{Dossier, Kept};
 use crate::domain::outage::duration;
 use crate::domain::verdict::{Code, Contact, Evidence, text_to_send};
-use crate::reports::{maybe_text, maybe_time, time};
+use crate::reports::{maybe_text, maybe_time, time, told};
 use crate::store::filter::{Page, Selection};
 use crate::store::outages::{self, Outage};
 use crate::store::verdicts::{self, Given};
@@ -62,7 +62,7 @@ pub fn show(tx: &Tx, outage: &Outage) -> Result<Shown> {
     ]);
     let mut table = Table::new("outages", columns);
     let mut values = row(tx, outage, given);
-    values.push(Value::Json(records(&dossier)));
+    values.push(Value::Json(told(records(&dossier))));
     values.push(contact_value(&contact));
     values.push(Value::List(all.iter().map(verdict).collect()));
     table.push(values);

@@ -225,6 +225,8 @@ fn field(param: &Param, filled: &Filled, wrong: Option<&Refused>, offers: &Offer
     let wrong = wrong.filter(|wrong| wrong.param.as_deref() == Some(param.name.as_str()));
     let described = format!("{id}-about");
     let name = label(param);
+    // At the command line it is said again and again.
+    let about = param.about.split("; may be given several times").next().unwrap_or_default();
     if param.kind == ParamKind::Switch {
         return html! {
             p { label.inline { input type="checkbox" name=(param.name) value="true" checked[text == "true"]; span { (layout::sentence(&param.about)) } } }
@@ -251,7 +253,7 @@ fn field(param: &Param, filled: &Filled, wrong: Option<&Refused>, offers: &Offer
             }
         }
         p.quiet id=(described) {
-            (layout::sentence(&param.about))
+            (layout::sentence(about))
             @if param.many { " Several: with commas between them." }
             @if let Some(default) = &param.default { " Where nothing is said: " (default) "." }
         }

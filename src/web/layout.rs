@@ -236,9 +236,15 @@ pub fn value(value: &exports::Value, kind: Kind, now: Time) -> Markup {
         Value::Object(all) => html! {
             dl.inner { @for (key, one) in all { dt { (key.replace('_', " ")) } dd { (self::value(one, Kind::Text, now)) } } }
         },
-        Value::Json(json) => {
-            html! { @if let Some(text) = json.as_str() { (text) } @else { code { (json) } } }
-        }
+        Value::Json(serde_json::Value::String(text)) => html! { (text) },
+        Value::Json(serde_json::Value::Object(fields)) => html! {
+            @for (at, (key, one)) in fields.iter().filter(|(_, one)| !one.is_null()).enumerate() {
+                @if at > 0 { ", " }
+                span.quiet { (key.replace('_', " ")) } " "
+                @if let Some(text) = one.as_str() { bdi { (text) } } @else { code { (one) } }
+            }
+        },
+        Value::Json(json) => html! { code { (json) } },
     }
 }
 

@@ -150,7 +150,7 @@ pub const NOUNS: &[Noun] = &[
         list: "list",
         add: "add",
         title: "Who is told",
-        one: "who is told",
+        one: "notification",
         key: "name",
         sort: "",
         bulk: &["pause", "resume"],

@@ -339,7 +339,7 @@ pub fn page(asked: &Asked) -> Result<Answer, Trouble> {
         h1 { "API" }
         p { "Everything that the commands can do, with the same names and shapes: " code { "--json" } " prints what these answer. The document for programs is "
             a href="/api/v1/openapi.json" { "openapi.json" } "; " a href="/metrics" { "/metrics" } " is for Prometheus." }
-        pre tabindex="0" { code { "curl -H 'Authorization: Bearer lmt_…' " (asked.header("host").unwrap_or("SERVER")) "/api/v1/devices?query=state:down" } }
+        pre tabindex="0" { code { "curl -H 'Authorization: Bearer lmt_…' '" @if asked.web.is_encrypted { "https" } @else { "http" } "://" (asked.header("host").unwrap_or("SERVER")) "/api/v1/devices?query=state:down'" } }
         @if asked.who.may(crate::domain::user::Right::see(crate::domain::user::Subject::Users)) { p { a.button href="/tokens" { "Tokens" } } }
         @for (place, verb) in &all {
             section {
