@@ -2,35 +2,27 @@
 
 mod client;
 pub mod sync;
+mod tcp;
+mod udp;
 mod update;
 pub mod zone;
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::domain::dns::Zone;
-use crate::store::dns;
-use zone::{Records, Way};
+use crate::store::{Error, Tx, dns};
+use zone::Records;
 
 /// The largest packet that is read; a question is far smaller.
 const MAX_PACKET: usize = 4096;
-/// How many bytes of questions may wait while the processor is busy elsewhere, if the machine grants as much.
-const UDP_BUFFER: usize = 4 * 1024 * 1024;
-/// The most connections at a time, how many of them one address may have, and the most questions on one.
-const MAX_CONNECTIONS: usize = 256;
-const MAX_OF_ONE: usize = 16;
-const MAX_QUESTIONS: usize = 1_000;
-/// How long a connection may be idle, or take to send a question or to take an answer.
-const IDLE: Duration = Duration::from_secs(10);
 /// How often it is looked whether the zone changed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long to wait after an error of the machine's.
@@ -51,7 +43,7 @@ pub struct Server {
     zone: Zone,
     /// Where it listens, without ports.
     own: Vec<IpAddr>,
-    sockets: Vec<(UdpSocket, TcpListener)>,
+    sockets: Vec<(udp::Socket, TcpListener)>,
     records: watch::Sender<Arc<Records>>,
     cursor: i64,
 }
@@ -65,14 +57,11 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
     for at in &options.listen {
         let failed = || format!("answer DNS on {at}");
         let tcp = TcpListener::bind(at).await.with_context(failed)?;
-        let udp = UdpSocket::bind(tcp.local_addr().with_context(failed)?).await.with_context(failed)?;
-        // Where the machine grants less, less is what there is.
-        drop(socket2::SockRef::from(&udp).set_recv_buffer_size(UDP_BUFFER));
+        let udp = udp::Socket::bind(tcp.local_addr().with_context(failed)?).with_context(failed)?;
         sockets.push((udp, tcp));
     }
-    let cursor = app.store.read(dns::newest_event)?;
-    let own =
-        sockets.iter().filter_map(|(udp, _)| udp.local_addr().ok()).map(|at| at.ip()).collect::<Vec<_>>();
+    let cursor = reading(&app, dns::newest_event).await?;
+    let own = sockets.iter().filter_map(|(udp, _)| udp.address().ok()).map(|at| at.ip()).collect::<Vec<_>>();
     let records = load(&app, &options.zone, &own).await?;
     Ok(Server {
         app,
@@ -86,7 +75,7 @@ pub async fn bind(app: App, options: &Options) -> Result<Server> {
 
 /// Reads the zone; its serial rises where it is another one than before.
 async fn load(app: &App, zone: &Zone, own: &[IpAddr]) -> Result<Records> {
-    let ttl = app.store.read(crate::store::settings::load)?.span("dns.ttl");
+    let ttl = reading(app, crate::store::settings::load).await?.span("dns.ttl");
     let ttl = u32::try_from(ttl.0 / 1_000).unwrap_or(60);
     let wanted = zone.clone();
     let (serial, hosts) = app.store.submit(move |tx| dns::zone(tx, &wanted, ttl)).await?;
@@ -103,7 +92,7 @@ impl Server {
     /// # Errors
     /// The machine's.
     pub fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(|(udp, _)| udp.local_addr()).collect()
+        self.sockets.iter().map(|(udp, _)| udp.address()).collect()
     }
 
     /// Answers until `stop` turns true.
@@ -111,8 +100,8 @@ impl Server {
         let Server { app, zone, own, sockets, records, mut cursor } = self;
         let mut serving = JoinSet::new();
         for (udp, tcp) in sockets {
-            serving.spawn(answer_packets(udp, records.subscribe()));
-            serving.spawn(accept(tcp, records.subscribe()));
+            serving.spawn(udp::serve(udp, records.subscribe()));
+            serving.spawn(tcp::serve(tcp, records.subscribe()));
         }
         while !*stop.borrow() {
             match follow(&app, &zone, &own, cursor).await {
@@ -137,91 +126,24 @@ impl Server {
 
 /// Reads the zone anew where something happened since `cursor` that may have changed it.
 async fn follow(app: &App, zone: &Zone, own: &[IpAddr], cursor: i64) -> Result<(i64, Option<Records>)> {
-    let (newest, touched) = app.store.read(|tx| dns::events_since(tx, cursor))?;
+    let (newest, touched) = reading(app, move |tx| dns::events_since(tx, cursor)).await?;
     if !touched {
         return Ok((newest, None));
     }
     Ok((newest, Some(load(app, zone, own).await?)))
 }
 
-async fn answer_packets(socket: UdpSocket, records: watch::Receiver<Arc<Records>>) {
-    let mut packet = [0; MAX_PACKET];
-    loop {
-        let (len, from) = match socket.recv_from(&mut packet).await {
-            Ok(heard) => heard,
-            Err(error) => {
-                // What an earlier answer ran into is told here as well; there is nothing to be done about it.
-                tracing::debug!(%error, "DNS over UDP");
-                tokio::time::sleep(AFTER_ERROR).await;
-                continue;
-            }
-        };
-        let told = records.borrow().answer(&packet[..len], Way::Udp);
-        if let Some(told) = told
-            && let Err(error) = socket.send_to(&told, from).await
-        {
-            tracing::debug!(%error, %from, "a DNS answer cannot be sent");
-        }
+/// Asks the store where that keeps nobody waiting: a database that is busy holds none of the runtime's threads.
+async fn reading<T, E>(app: &App, f: impl FnOnce(&Tx) -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    let app = app.clone();
+    match tokio::task::spawn_blocking(move || app.store.read(f)).await {
+        Ok(read) => read,
+        Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+        // The runtime ends, and the store with it.
+        Err(_) => Err(Error::Closed.into()),
     }
-}
-
-async fn accept(listener: TcpListener, records: watch::Receiver<Arc<Records>>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut talking: JoinSet<IpAddr> = JoinSet::new();
-    let mut of_one: HashMap<IpAddr, usize> = HashMap::new();
-    loop {
-        while let Some(ended) = talking.try_join_next() {
-            match ended {
-                Ok(from) => left(&mut of_one, from),
-                Err(error) => tracing::error!(%error, "DNS over TCP broke off"),
-            }
-        }
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((connection, from)) => {
-                let from = from.ip();
-                let count = of_one.entry(from).or_default();
-                // Who has so many already is sent away: the others' places are not his.
-                if *count >= MAX_OF_ONE {
-                    continue;
-                }
-                *count += 1;
-                let records = records.clone();
-                talking.spawn(async move {
-                    drop(talk(connection, &records).await);
-                    drop(place);
-                    from
-                });
-            }
-            Err(error) => {
-                tracing::debug!(%error, "DNS over TCP");
-                tokio::time::sleep(AFTER_ERROR).await;
-            }
-        }
-    }
-}
-
-fn left(of_one: &mut HashMap<IpAddr, usize>, from: IpAddr) {
-    if let Some(count) = of_one.get_mut(&from) {
-        *count -= 1;
-        if *count == 0 {
-            of_one.remove(&from);
-        }
-    }
-}
-
-/// Answers the questions of one connection, one after the other.
-async fn talk(mut connection: TcpStream, records: &watch::Receiver<Arc<Records>>) -> std::io::Result<()> {
-    let mut packet = vec![0; MAX_PACKET];
-    for _ in 0..MAX_QUESTIONS {
-        let len = usize::from(tokio::time::timeout(IDLE, connection.read_u16()).await??);
-        let Some(room) = packet.get_mut(..len) else { return Ok(()) };
-        tokio::time::timeout(IDLE, connection.read_exact(room)).await??;
-        let told = records.borrow().answer(room, Way::Tcp);
-        let Some(told) = told else { return Ok(()) };
-        let mut framed = u16::try_from(told.len()).unwrap_or(u16::MAX).to_be_bytes().to_vec();
-        framed.extend_from_slice(&told);
-        tokio::time::timeout(IDLE, connection.write_all(&framed)).await??;
-    }
-    Ok(())
 }
