@@ -1,5 +1,7 @@
 //! `lineman dns`: devices' names at the name server that is kept up to date.
 
+use std::io::IsTerminal;
+
 use clap::Subcommand;
 use lineman::reports;
 use lineman::store::dns::{self, State};
@@ -34,11 +36,7 @@ impl DnsVerb {
     /// Does it.
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
         match self {
-            DnsVerb::List(wanted) => context.ask(|tx| {
-                configured(tx)?;
-                let (selection, page) = wanted.read(dns::QUERY, dns::TEXT, tx.now)?;
-                Ok(Output::Table(reports::dns::list(tx, &selection, &page)?))
-            }),
+            DnsVerb::List(wanted) => list(&wanted, context),
             DnsVerb::Retry { name } => context.change(move |tx, _| {
                 configured(tx)?;
                 let one = name.as_deref().map(|name| dns::get(tx, name)).transpose()?;
@@ -66,15 +64,40 @@ impl DnsVerb {
     }
 }
 
-/// Without a name server there is nothing to tell, and a person is told why.
-fn configured(tx: &Tx) -> Result<(), Failure> {
-    let settings = settings::load(tx)?;
-    for key in ["dns.server", "dns.zone"] {
-        if settings.text(key).is_empty() {
-            return Err(Failure::refused(format!("no name server is updated: {key} is not set")).hint(
-                format!("lineman setting set {key} …; lineman's own zone is `serve --dns … --zone …`"),
-            ));
-        }
+/// Without a name server there is none, and a person is told what to set.
+fn list(wanted: &Wanted, context: &Context) -> Result<Output, Failure> {
+    let (table, missing) = context.ask(|tx| {
+        let (selection, page) = wanted.read(dns::QUERY, dns::TEXT, tx.now)?;
+        Ok((reports::dns::list(tx, &selection, &page)?, missing(tx)?))
+    })?;
+    let said = !missing.is_empty() && table.rows.is_empty() && context.printer.asked().is_none();
+    if said && std::io::stdout().is_terminal() {
+        return Ok(Output::Text(format!(
+            "no name server is updated yet: run {}, and set dns.key if it asks for one\n{OWN}\n",
+            missing
+                .iter()
+                .map(|key| format!("`lineman setting set {key} …`"))
+                .collect::<Vec<_>>()
+                .join(" and ")
+        )));
     }
-    Ok(())
+    Ok(Output::Table(table))
+}
+
+/// Where devices' names are found without a name server.
+const OWN: &str = "lineman's own zone is `lineman serve --dns ADDR:PORT --zone NAME`";
+
+/// The settings without which no name server is updated, and that are not set.
+fn missing(tx: &Tx) -> Result<Vec<&'static str>, Failure> {
+    let settings = settings::load(tx)?;
+    Ok(["dns.server", "dns.zone"].into_iter().filter(|key| settings.text(key).is_empty()).collect())
+}
+
+/// Without a name server there is nothing to try.
+fn configured(tx: &Tx) -> Result<(), Failure> {
+    match missing(tx)?.first() {
+        None => Ok(()),
+        Some(key) => Err(Failure::refused(format!("no name server is updated: {key} is not set"))
+            .hint(format!("lineman setting set {key} …; {OWN}"))),
+    }
 }
