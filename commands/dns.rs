@@ -18,7 +18,7 @@ pub enum DnsVerb {
     /// List the names, and how each stands at the name server
     #[command(after_help = "Example:\n  lineman dns list\n  lineman dns list state:conflict,failing")]
     List(Wanted),
-    /// Try again now, all that are not up to date or one
+    /// Try again now, all that are not up to date or one; of one, what somebody else put there is looked at again
     #[command(after_help = "Example:\n  lineman dns retry\n  lineman dns retry gw.devices.example.net")]
     Retry {
         /// Its name, or its device's
@@ -56,6 +56,9 @@ impl DnsVerb {
                     let why =
                         format!("'{}' is {}: there is nothing of somebody else's", record.name, record.state);
                     return Err(Failure::refused(why));
+                }
+                if record.is_alias() {
+                    return Err(Failure::refused(format!("{}: {}", record.name, record.said)));
                 }
                 dns::take(tx, &record.name)?;
                 Ok(Output::Changed(reports::dns::record(&dns::get(tx, &record.name)?), String::new()))

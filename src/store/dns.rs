@@ -7,7 +7,7 @@ use schedules::{Millis, Time};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::domain::dns::change::{Whose, ours_with};
+use crate::domain::dns::change::{Sight, Whose, ours_with};
 use crate::domain::dns::{self, Zone};
 use crate::domain::event::{About, Kind};
 use crate::domain::ids::DeviceId;
@@ -61,6 +61,20 @@ pub struct Record {
     pub whose: Whose,
     /// What the name server said last, where that was trouble.
     pub said: String,
+}
+
+impl Record {
+    /// All that is lineman's own there.
+    #[must_use]
+    pub fn own(&self) -> Vec<IpAddr> {
+        self.ours.iter().copied().chain(self.put).collect()
+    }
+
+    /// Whether the name is an alias there, which nobody but a person can take away.
+    #[must_use]
+    pub fn is_alias(&self) -> bool {
+        self.state == State::Conflict && self.said.starts_with(Sight::ALIAS)
+    }
 }
 
 const SELECT: &str = "SELECT r.name, r.server, r.device_id, d.name, r.wanted, r.put, r.state, r.since, r.next_at, r.tries, r.taken, r.said,
@@ -231,15 +245,16 @@ pub fn forget_all(tx: &WriteTx) -> Result<()> {
     Ok(())
 }
 
-/// Everything is tried again now: a setting changed, or a person asks for it.
+/// Everything is tried again now: a setting changed, or a person asks for it. What is somebody else's is looked at again
+/// only where it is asked for by name.
 ///
 /// # Errors
 /// The database's.
 pub fn try_again(tx: &WriteTx, name: Option<&str>) -> Result<()> {
     tx.run("DELETE FROM dns_trouble", args![])?;
     tx.run(
-        "UPDATE dns_record SET next_at = $2, tries = 0 WHERE state <> 'good' AND state <> 'conflict'
-         AND ($1 IS NULL OR name = $1)",
+        "UPDATE dns_record SET next_at = $2, tries = 0 WHERE state <> 'good'
+         AND (name = $1 OR ($1 IS NULL AND state <> 'conflict'))",
         args![name, tx.now],
     )?;
     Ok(())
@@ -270,12 +285,13 @@ pub fn next(tx: &Tx) -> Result<Option<Time>> {
     )
 }
 
-/// Claims what is due, at most `limit`, for so long. What they are to have counts as lineman's own from now on.
+/// Claims what is due, at most `limit`, for so long. What they are to have counts as lineman's own from now on: it may be put
+/// there, and the program be gone before that is known. The records tell what was so before.
 ///
 /// # Errors
 /// The database's.
 pub fn claim(tx: &WriteTx, limit: u32, span: Millis) -> Result<Vec<Record>> {
-    let mut due = tx.all(
+    let due = tx.all(
         &format!(
             "{SELECT} WHERE r.next_at <= $1 AND (r.claimed_until IS NULL OR r.claimed_until <= $1)
              ORDER BY r.next_at, r.name LIMIT {limit}"
@@ -283,16 +299,30 @@ pub fn claim(tx: &WriteTx, limit: u32, span: Millis) -> Result<Vec<Record>> {
         args![tx.now],
         record,
     )?;
-    for one in &mut due {
-        let until = tx.now + span;
-        one.ours = ours_with(&one.ours, one.wanted);
-        let ours: Vec<String> = one.ours.iter().map(IpAddr::to_string).collect();
+    for one in &due {
+        let ours = ours_with(&one.ours, one.put, one.wanted);
         tx.run(
             "UPDATE dns_record SET claimed_until = $2, ours = $3 WHERE name = $1",
-            args![one.name.as_str(), until, ours.join(" ")],
+            args![one.name.as_str(), tx.now + span, joined(&ours)],
         )?;
     }
     Ok(due)
+}
+
+/// The name server was told nothing of this claimed one: what is lineman's own is what was before.
+///
+/// # Errors
+/// The database's.
+pub fn not_told(tx: &WriteTx, record: &Record) -> Result<()> {
+    tx.run(
+        "UPDATE dns_record SET ours = $2 WHERE name = $1",
+        args![record.name.as_str(), joined(&record.ours)],
+    )?;
+    Ok(())
+}
+
+fn joined(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// Nobody works on anything any more: the server starts.
@@ -355,10 +385,13 @@ pub fn failed(tx: &WriteTx, record: &Record, state: State, said: &str, next_at: 
     events::record(tx, &Actor::System, kind, about(record), &body)
 }
 
+/// How many names in a row must be refused for that to be the name server's trouble, and not theirs.
+pub const SEVERAL: u32 = 3;
+
 /// How it goes with a name server that is not well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// What is wrong: it does not answer, or not to this key.
+    /// What is wrong: it does not answer (`failing`), or it does not let lineman change anything (`key`).
     pub state: State,
     /// Since when.
     pub since: Time,
@@ -368,6 +401,23 @@ pub struct Trouble {
     pub next_at: Time,
     /// What it said last.
     pub said: String,
+}
+
+/// Until when what is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// The whole name server.
+    pub server_until: Time,
+    /// The name that was tried.
+    pub name_until: Time,
+}
+
+impl Pause {
+    /// The name server, and so the name as well.
+    #[must_use]
+    pub fn of_both(until: Time) -> Pause {
+        Pause { server_until: until, name_until: until }
+    }
 }
 
 /// What is wrong with a name server as a whole, where something is.
@@ -387,8 +437,9 @@ pub fn trouble(tx: &Tx, server: &str) -> Result<Option<Trouble>> {
     })
 }
 
-/// A name server is not well: nothing is tried there before `next_at`, whatever is due. One event for one trouble. The name
-/// that was tried is last in line then, so that it does not hold up the others; those that were not are free again.
+/// A name server is not well: whatever is due, nothing is tried there for a while, which `pause` tells from the number of
+/// tries in vain. One event for one trouble. The name that was tried is last in line then, so that it does not hold up the
+/// others; those that were not are free again.
 ///
 /// # Errors
 /// The database's.
@@ -397,25 +448,44 @@ pub fn server_failed(
     (tried, left): (&Record, &[Record]),
     state: State,
     said: &str,
-    next_at: Time,
+    pause: impl FnOnce(u32) -> Pause,
 ) -> Result<()> {
-    let known = trouble(tx, &tried.server)?.is_some_and(|trouble| trouble.state == state);
+    // Whether it knows the key and refuses all the same, or does not know it: it is one trouble.
+    let trouble_state = if state == State::Refused { State::Key } else { state };
+    let known = trouble(tx, &tried.server)?.filter(|trouble| trouble.state == trouble_state);
+    let tries = match &known {
+        None => 1,
+        // A name that is known to be refused proves nothing of the others.
+        Some(trouble) if state == State::Refused && tried.state == State::Refused => trouble.tries,
+        Some(trouble) => trouble.tries.saturating_add(1),
+    };
+    let pause = pause(tries);
     tx.run(
-        "INSERT INTO dns_trouble (server, state, since, tries, next_at, said) VALUES ($1, $2, $3, 1, $4, $5)
-         ON CONFLICT (server) DO UPDATE SET state = excluded.state, tries = dns_trouble.tries + 1,
+        "INSERT INTO dns_trouble (server, state, since, tries, next_at, said) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (server) DO UPDATE SET state = excluded.state, tries = excluded.tries,
          since = CASE WHEN dns_trouble.state = excluded.state THEN dns_trouble.since ELSE excluded.since END,
          next_at = excluded.next_at, said = excluded.said",
-        args![tried.server.as_str(), state.as_str(), tx.now, next_at, said],
+        args![
+            tried.server.as_str(),
+            trouble_state.as_str(),
+            tx.now,
+            i64::from(tries),
+            pause.server_until,
+            said
+        ],
     )?;
+    // Only the first that is refused is told of: whether the next ones are refused on their own shows when another is taken.
+    let stands = if known.is_some() && state == State::Refused { tried.state } else { state };
     tx.run(
         "UPDATE dns_record SET state = $2, since = CASE WHEN state = $2 THEN since ELSE $4 END, said = $3, next_at = $5,
          tries = tries + 1, claimed_until = NULL WHERE name = $1",
-        args![tried.name.as_str(), state.as_str(), said, tx.now, next_at],
+        args![tried.name.as_str(), stands.as_str(), said, tx.now, pause.name_until],
     )?;
     for record in left {
+        not_told(tx, record)?;
         tx.run("UPDATE dns_record SET claimed_until = NULL WHERE name = $1", args![record.name.as_str()])?;
     }
-    if known {
+    if known.is_some() {
         return Ok(());
     }
     let wanted = tried.wanted.map(|address| address.to_string());
@@ -424,17 +494,34 @@ pub fn server_failed(
     Ok(())
 }
 
-/// A name server did as it was asked: whatever waited for that is due.
+/// What proves that a name server is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It answers; whether it would change anything is not known.
+    Answers,
+    /// It changed something as it was told.
+    Obeys,
+}
+
+/// A name server is well: whatever waited for that is due. One name that is refused waits on; where several in a row were, it
+/// was not for the names.
 ///
 /// # Errors
 /// The database's.
-pub fn server_is_well(tx: &WriteTx, server: &str) -> Result<()> {
-    if tx.run("DELETE FROM dns_trouble WHERE server = $1", args![server])? > 0 {
-        tx.run(
-            "UPDATE dns_record SET next_at = $2, tries = 0 WHERE server = $1 AND state IN ('key', 'failing')",
-            args![server, tx.now],
-        )?;
-    }
+pub fn server_is_well(tx: &WriteTx, server: &str, proof: Proof) -> Result<()> {
+    let mended = match proof {
+        Proof::Answers => State::Failing,
+        Proof::Obeys => State::Key,
+    };
+    let sql = "DELETE FROM dns_trouble WHERE server = $1 AND state IN ('failing', $2) RETURNING tries";
+    let gone = tx.maybe(sql, args![server, mended.as_str()], |row| row.get::<i64>(0))?;
+    let Some(tries) = gone else { return Ok(()) };
+    let refused = if tries >= i64::from(SEVERAL) { State::Refused } else { State::Key };
+    tx.run(
+        "UPDATE dns_record SET next_at = $2, tries = 0 WHERE server = $1 AND next_at > $2
+         AND state IN ('key', 'failing', 'due', $3)",
+        args![server, tx.now, refused.as_str()],
+    )?;
     Ok(())
 }
 

@@ -147,3 +147,6 @@ where
         Err(_) => Err(Error::Closed.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

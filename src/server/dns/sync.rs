@@ -9,12 +9,12 @@ use hickory_proto::rr::RecordType;
 use schedules::{Backoff, Millis};
 use tokio::sync::watch;
 
-use super::client;
 use super::update::{self, Change, Trouble};
+use super::{client, reading};
 use crate::app::App;
-use crate::domain::dns::change::{Addresses, Step, decide};
+use crate::domain::dns::change::{Addresses, Demand, Last, Sight, Step, next};
 use crate::domain::dns::{Key, Zone};
-use crate::store::dns::{self, Record, State};
+use crate::store::dns::{self, Pause, Proof, Record, State};
 use crate::store::{Error, Result, WriteTx, settings};
 
 /// How many names are worked on in one go.
@@ -26,7 +26,7 @@ const RETRY: Backoff = Backoff { base: Millis::from_secs(1), cap: Millis::from_s
 /// How soon what was refused, or a key that is not accepted, is tried again.
 const AFTER_REFUSAL: Millis = Millis::from_secs(300);
 /// How often what is there is looked at again where somebody changes it meanwhile.
-const LOOKS: usize = 3;
+const LOOKS: usize = 5;
 /// How often it is looked whether something is due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -76,16 +76,16 @@ impl Keeper {
         let Some(goal) = &self.goal else { return Ok(()) };
         let (app, now, server) = (&self.app, self.app.clock.now(), goal.server.clone());
         let (next, trouble) =
-            app.store.read(|tx| Ok::<_, Error>((dns::next(tx)?, dns::trouble(tx, &server)?)))?;
+            reading(app, move |tx| Ok::<_, Error>((dns::next(tx)?, dns::trouble(tx, &server)?))).await?;
         if next.is_none_or(|at| at > now) || trouble.as_ref().is_some_and(|trouble| trouble.next_at > now) {
             return Ok(());
         }
         let most = if trouble.is_some() { 1 } else { AT_ONCE };
         let claimed = app.store.submit(move |tx| dns::claim(tx, most, CLAIM)).await?;
         for (at, record) in claimed.iter().enumerate() {
-            let outcome = attempt(goal, record, app.clock.now().0.div_euclid(1_000).unsigned_abs()).await;
+            let tried = attempt(goal, record, app.clock.now().0.div_euclid(1_000).unsigned_abs()).await;
             let (record, left, random) = (record.clone(), claimed[at + 1..].to_vec(), fastrand::u64(..));
-            if !app.store.submit(move |tx| note(tx, &record, &left, outcome, random)).await? {
+            if !app.store.submit(move |tx| note(tx, &record, &left, tried, random)).await? {
                 break;
             }
         }
@@ -95,9 +95,9 @@ impl Keeper {
     /// Brings what is wanted up to date, where something happened that may have changed it.
     async fn follow(&mut self) -> Result<()> {
         let (cursor, app) = (self.cursor, &self.app);
-        let (newest, touched) = app.store.read(|tx| dns::events_since(tx, cursor))?;
+        let (newest, touched) = reading(app, move |tx| dns::events_since(tx, cursor)).await?;
         if touched || cursor < 0 {
-            let fresh = app.store.read(|tx| goal(&settings::load(tx)?))?;
+            let fresh = reading(app, |tx| goal(&settings::load(tx)?)).await?;
             match &fresh {
                 Some(goal) => {
                     let (server, zone) = (goal.server.clone(), goal.zone.clone());
@@ -131,128 +131,173 @@ fn goal(settings: &crate::domain::setting::Settings) -> Result<Option<Goal>> {
     Ok(Some(Goal { server: server.to_owned(), zone, key, ttl }))
 }
 
-/// Brings one name up to date, and proves it. What stood there that was not ours and is gone.
-async fn attempt(goal: &Goal, record: &Record, now_secs: u64) -> std::result::Result<Vec<IpAddr>, Trouble> {
-    let mut last = Trouble::Away(format!("{} has no address", goal.server));
-    for server in client::find(&goal.server).await.map_err(Trouble::Away)? {
-        match at(server, goal, record, now_secs).await {
-            Err(trouble @ Trouble::Away(_)) => last = trouble,
-            other => return other,
-        }
-    }
-    Err(last)
+/// What came of a try.
+struct Tried {
+    /// How far it came, whatever came of it.
+    far: Far,
+    /// What stood there that was not ours and is gone, or why it is not as it is to be.
+    came: std::result::Result<Vec<IpAddr>, Trouble>,
 }
 
+/// How far a try came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Far {
+    /// The name server was asked at most.
+    Asked,
+    /// It was told to change something, and may have done it.
+    Told,
+    /// It did.
+    Done,
+}
+
+/// Brings one name up to date, and proves it.
+async fn attempt(goal: &Goal, record: &Record, now_secs: u64) -> Tried {
+    let mut tried =
+        Tried { far: Far::Asked, came: Err(Trouble::Away(format!("{} has no address", goal.server))) };
+    let servers = match client::find(&goal.server).await {
+        Ok(servers) => servers,
+        Err(why) => return Tried { came: Err(Trouble::Away(why)), ..tried },
+    };
+    for server in servers {
+        tried.came = at(server, goal, record, now_secs, &mut tried.far).await;
+        if !matches!(tried.came, Err(Trouble::Away(_))) {
+            break;
+        }
+    }
+    tried
+}
+
+/// The same at one address of the name server.
 async fn at(
     server: SocketAddr,
     goal: &Goal,
     record: &Record,
     now_secs: u64,
+    far: &mut Far,
 ) -> std::result::Result<Vec<IpAddr>, Trouble> {
-    let mut gone = Vec::new();
-    let mut there = look(server, &record.name).await?;
+    let (own, mut gone) = (record.own(), Vec::new());
+    let (mut there, mut last) = (look(server, &record.name).await?, Last::None);
     for _ in 0..LOOKS {
-        let (add, remove) = match decide(record.wanted, &record.ours, &there, record.whose) {
+        let (demand, add, remove) = match next(record.wanted, &own, &there, record.whose, last) {
             Step::Nothing => return Ok(gone),
-            Step::Conflict => return Err(Trouble::Conflict(shown(&there))),
-            Step::Change { add, remove } => (add, remove),
+            Step::Conflict => return Err(Trouble::Conflict(there)),
+            Step::Contradiction => break,
+            Step::Change { demand, add, remove } => (demand, add, remove),
         };
         let change = Change {
             zone: &goal.zone,
             name: &record.name,
-            there: &there,
+            demand: &demand,
             add: &add,
             remove: &remove,
             ttl: goal.ttl,
         };
         let (message, verifier) = update::request(&change, goal.key.as_ref(), now_secs)?;
+        *far = Far::Told.max(*far);
         let told = client::exchange(server, &message).await.map_err(Trouble::Away)?;
-        match update::outcome(&told, verifier) {
-            Ok(()) => {
+        let ended = match (update::outcome(&told, verifier), demand) {
+            (Ok(()), _) => {
                 tracing::info!(name = %record.name, ?add, ?remove, %server, "DNS is changed");
-                gone.extend(remove.into_iter().filter(|address| !record.ours.contains(address)));
+                gone.extend(remove.into_iter().filter(|address| !own.contains(address)));
+                *far = Far::Done;
+                Last::Done
             }
-            Err(Trouble::Changed) => {}
-            Err(trouble) => return Err(trouble),
-        }
-        there = look(server, &record.name).await?;
+            (Err(Trouble::Changed), Demand::Exactly(_)) => Last::NotExactly,
+            (Err(Trouble::Changed), Demand::Unused) => Last::InUse,
+            (Err(trouble), _) => return Err(trouble),
+        };
+        let seen = look(server, &record.name).await?;
+        last = if seen == there { ended } else { Last::None };
+        there = seen;
     }
-    match decide(record.wanted, &record.ours, &there, record.whose) {
-        Step::Nothing => Ok(gone),
-        Step::Conflict => Err(Trouble::Conflict(shown(&there))),
-        Step::Change { .. } => {
-            Err(Trouble::Later(format!("it took the update, but answers with {}", shown(&there))))
+    Err(match (*far, last) {
+        (Far::Done, _) => Trouble::Later(format!("it took the update, but answers with {there}")),
+        (Far::Asked | Far::Told, Last::None) => Trouble::Changed,
+        (Far::Asked | Far::Told, _) => {
+            Trouble::Later(format!("it answers with {there}, but has something else for an update"))
         }
-    }
+    })
 }
 
-fn shown(there: &Addresses) -> String {
-    if there.is_empty() {
-        return "nothing".to_owned();
-    }
-    there.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ")
-}
-
-/// The addresses that a name has there.
-async fn look(server: SocketAddr, name: &str) -> std::result::Result<Addresses, Trouble> {
+/// What the name server answers for a name.
+async fn look(server: SocketAddr, name: &str) -> std::result::Result<Sight, Trouble> {
     let mut all = Addresses::new();
     for kind in [RecordType::A, RecordType::AAAA] {
         let asked = update::question(name, kind)?;
         let told = client::exchange(server, &asked).await.map_err(Trouble::Away)?;
-        all.append(&mut update::addresses(name, &told)?);
+        match update::sight(name, &told)? {
+            Sight::Addresses(mut some) => all.append(&mut some),
+            alias @ Sight::Alias(_) => return Ok(alias),
+        }
     }
-    Ok(all)
+    Ok(Sight::Addresses(all))
 }
 
 /// Writes down what came of a try; false where the server is not well, and the others that were claimed are not tried.
-fn note(
-    tx: &WriteTx,
-    record: &Record,
-    left: &[Record],
-    outcome: std::result::Result<Vec<IpAddr>, Trouble>,
-    random: u64,
-) -> Result<bool> {
-    let soon = |tries: u32| tx.now + RETRY.delay(tries.saturating_add(1), random);
-    let (state, said, next_at) = match outcome {
+fn note(tx: &WriteTx, record: &Record, left: &[Record], tried: Tried, random: u64) -> Result<bool> {
+    if tried.far == Far::Asked {
+        dns::not_told(tx, record)?;
+    }
+    let proof = if tried.far == Far::Done { Proof::Obeys } else { Proof::Answers };
+    let (now, soon) = (tx.now, |tries: u32| tx.now + RETRY.delay(tries, random));
+    // It was told of this name, and others were taken since: it is refused alone.
+    let refuses = dns::trouble(tx, &record.server)?.is_some_and(|trouble| trouble.state == State::Key);
+    let alone = record.state == State::Refused && !refuses;
+    let (state, said, next_at) = match tried.came {
         Ok(replaced) => {
-            dns::server_is_well(tx, &record.server)?;
+            dns::server_is_well(tx, &record.server, proof)?;
             dns::done(tx, record, &replaced)?;
             return Ok(true);
         }
         // Nothing is wanted there any more: what is somebody else's stays, and is nothing of ours.
         Err(Trouble::Conflict(_)) if record.wanted.is_none() => {
-            dns::server_is_well(tx, &record.server)?;
+            dns::server_is_well(tx, &record.server, proof)?;
             dns::done(tx, record, &[])?;
             return Ok(true);
         }
         Err(Trouble::Key(said)) => {
             warn(record, State::Key, &said);
-            dns::server_failed(tx, (record, left), State::Key, &said, tx.now + AFTER_REFUSAL)?;
+            let pause = |_| Pause::of_both(now + AFTER_REFUSAL);
+            dns::server_failed(tx, (record, left), State::Key, &said, pause)?;
             return Ok(false);
         }
         Err(Trouble::Away(said)) => {
             warn(record, State::Failing, &said);
-            let tries = dns::trouble(tx, &record.server)?.map_or(0, |trouble| trouble.tries);
-            dns::server_failed(tx, (record, left), State::Failing, &said, soon(tries))?;
+            let pause = |tries| Pause::of_both(soon(tries));
+            dns::server_failed(tx, (record, left), State::Failing, &said, pause)?;
             return Ok(false);
         }
-        Err(Trouble::Conflict(there)) => {
-            let said = format!(
-                "{there} is there, from somebody else: `lineman dns take {}` changes it",
-                record.name
-            );
-            (State::Conflict, said, None)
+        Err(Trouble::Denied(said)) if !alone => {
+            warn(record, State::Refused, &said);
+            dns::server_failed(tx, (record, left), State::Refused, &said, |refused| {
+                let server_until = if refused < dns::SEVERAL { now } else { now + AFTER_REFUSAL };
+                Pause { server_until, name_until: now + AFTER_REFUSAL }
+            })?;
+            return Ok(false);
         }
-        Err(Trouble::Refused(said)) => (State::Refused, said, Some(tx.now + AFTER_REFUSAL)),
+        Err(Trouble::Denied(said) | Trouble::Refused(said)) => {
+            (State::Refused, said, Some(now + AFTER_REFUSAL))
+        }
+        Err(Trouble::Conflict(there)) => (State::Conflict, conflict(&record.name, &there), None),
         Err(Trouble::Changed) => {
-            (State::Failing, "somebody else changes it all the time".to_owned(), Some(soon(record.tries)))
+            let said = "somebody else changes it all the time".to_owned();
+            (State::Failing, said, Some(soon(record.tries.saturating_add(1))))
         }
-        Err(Trouble::Later(said)) => (State::Failing, said, Some(soon(record.tries))),
+        Err(Trouble::Later(said)) => (State::Failing, said, Some(soon(record.tries.saturating_add(1)))),
     };
     warn(record, state, &said);
-    dns::server_is_well(tx, &record.server)?;
+    dns::server_is_well(tx, &record.server, proof)?;
     dns::failed(tx, record, state, &said, next_at)?;
     Ok(true)
+}
+
+/// What is somebody else's, and what a person can do about it.
+fn conflict(name: &str, there: &Sight) -> String {
+    let advice = match there {
+        Sight::Addresses(_) => format!("`lineman dns take {name}` changes it"),
+        Sight::Alias(_) => format!("take it away at the name server, then `lineman dns retry {name}`"),
+    };
+    format!("{there} is there, from somebody else: {advice}")
 }
 
 fn warn(record: &Record, state: State, said: &str) {

@@ -6,7 +6,7 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::tsig::TsigAlgorithm;
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType, TSigVerifier, TSigner};
 
-use crate::domain::dns::change::Addresses;
+use crate::domain::dns::change::{Addresses, Demand, Sight};
 use crate::domain::dns::{Algorithm, Key, Zone};
 
 /// By how many seconds the two clocks may differ (RFC 8945 recommends it).
@@ -18,10 +18,12 @@ pub(super) enum Trouble {
     /// What is there is not what was just seen there: it is looked at again.
     Changed,
     /// What is there is somebody else's: what that is.
-    Conflict(String),
+    Conflict(Sight),
     /// It does not accept the key, or the answer's signature is wrong.
     Key(String),
-    /// It refuses this name, and will again.
+    /// It refuses to: whether this name alone or any, the others tell.
+    Denied(String),
+    /// This name cannot be, and will not.
     Refused(String),
     /// It does not do this one now.
     Later(String),
@@ -36,13 +38,13 @@ pub(super) fn question(name: &str, kind: RecordType) -> Result<Vec<u8>, Trouble>
     asked.to_vec().map_err(|e| Trouble::Refused(format!("a question for {name}: {e}")))
 }
 
-/// The addresses in an answer; none for a name that is not there. An alias is somebody else's.
-pub(super) fn addresses(name: &str, told: &[u8]) -> Result<Addresses, Trouble> {
+/// What an answer shows; no address for a name that is not there.
+pub(super) fn sight(name: &str, told: &[u8]) -> Result<Sight, Trouble> {
     let told = Message::from_vec(told).map_err(|e| Trouble::Away(format!("an answer that is none: {e}")))?;
     match told.metadata.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => {}
         ResponseCode::Refused | ResponseCode::NotAuth => {
-            return Err(Trouble::Refused(format!("the name server refuses to answer for {name}")));
+            return Err(Trouble::Denied(format!("the name server refuses to answer for {name}")));
         }
         other => return Err(Trouble::Away(format!("the name server answers {other} for {name}"))),
     }
@@ -52,11 +54,11 @@ pub(super) fn addresses(name: &str, told: &[u8]) -> Result<Addresses, Trouble> {
         match &record.data {
             RData::A(a) => drop(found.insert(IpAddr::V4(a.0))),
             RData::AAAA(a) => drop(found.insert(IpAddr::V6(a.0))),
-            RData::CNAME(alias) => return Err(Trouble::Conflict(format!("an alias of {}", alias.0))),
+            RData::CNAME(alias) => return Ok(Sight::Alias(alias.0.to_string())),
             _ => {}
         }
     }
-    Ok(found)
+    Ok(Sight::Addresses(found))
 }
 
 /// A change of a name's addresses: what must be there for it to be made, what is added, and then what is taken away.
@@ -64,8 +66,8 @@ pub(super) fn addresses(name: &str, told: &[u8]) -> Result<Addresses, Trouble> {
 pub(super) struct Change<'a> {
     pub(super) zone: &'a Zone,
     pub(super) name: &'a str,
-    /// What is there now.
-    pub(super) there: &'a Addresses,
+    /// What must be so for it to be made.
+    pub(super) demand: &'a Demand,
     pub(super) add: &'a [IpAddr],
     pub(super) remove: &'a [IpAddr],
     /// How long others may keep what is added, in seconds.
@@ -85,19 +87,10 @@ pub(super) fn request(
     asked.metadata.recursion_desired = false;
     asked.add_query(Query::query(name_of(change.zone.as_str())?, RecordType::SOA));
     let name = name_of(change.name)?;
-    for address in change.there {
-        // Value dependent: the whole set is exactly this (RFC 2136, 2.4.2).
-        asked.add_answer(record(&name, *address, 0, DNSClass::IN));
-    }
-    for (kind, any) in [
-        (RecordType::A, change.there.iter().any(IpAddr::is_ipv4)),
-        (RecordType::AAAA, change.there.iter().any(IpAddr::is_ipv6)),
-    ] {
-        if !any {
-            let mut none = Record::update0(name.clone(), 0, kind);
-            none.dns_class = DNSClass::NONE;
-            asked.add_answer(none);
-        }
+    match change.demand {
+        Demand::Exactly(there) => exactly(&mut asked, &name, there),
+        // Name is not in use (RFC 2136, 2.4.5): wildcards do not count.
+        Demand::Unused => demand_none(&mut asked, &name, RecordType::ANY),
     }
     for address in change.add {
         asked.add_authority(record(&name, *address, change.ttl, DNSClass::IN));
@@ -113,6 +106,27 @@ pub(super) fn request(
     Ok((asked.to_vec().map_err(|e| failed(&e))?, verifier))
 }
 
+/// Demands that the addresses of a name are exactly these, value dependent (RFC 2136, 2.4.2).
+fn exactly(asked: &mut Message, name: &Name, there: &Addresses) {
+    for address in there {
+        asked.add_answer(record(name, *address, 0, DNSClass::IN));
+    }
+    for (kind, any) in [
+        (RecordType::A, there.iter().any(IpAddr::is_ipv4)),
+        (RecordType::AAAA, there.iter().any(IpAddr::is_ipv6)),
+    ] {
+        if !any {
+            demand_none(asked, name, kind);
+        }
+    }
+}
+
+fn demand_none(asked: &mut Message, name: &Name, kind: RecordType) {
+    let mut none = Record::update0(name.clone(), 0, kind);
+    none.dns_class = DNSClass::NONE;
+    asked.add_answer(none);
+}
+
 /// What the name server made of it.
 pub(super) fn outcome(told: &[u8], verifier: Option<TSigVerifier>) -> Result<(), Trouble> {
     let message =
@@ -122,18 +136,24 @@ pub(super) fn outcome(told: &[u8], verifier: Option<TSigVerifier>) -> Result<(),
         ResponseCode::YXDomain | ResponseCode::YXRRSet | ResponseCode::NXRRSet | ResponseCode::NXDomain => {
             return Err(Trouble::Changed);
         }
-        ResponseCode::NotAuth => {
+        code @ ResponseCode::NotAuth => {
             let why = message.signature.as_ref().and_then(|tsig| tsig.data.error);
-            let why = why.map_or(String::new(), |code| format!(" ({code:?})"));
-            return Err(Trouble::Key(format!(
-                "the name server does not accept the key{why}, or has no such zone: look at dns.key and dns.zone"
+            return Err(match why {
+                Some(why) => Trouble::Key(format!(
+                    "the name server does not accept the key ({why:?}): look at dns.key, and at both clocks"
+                )),
+                None => Trouble::Denied(format!(
+                    "the name server has no such zone, or does not accept the key ({code}): look at dns.zone and dns.key"
+                )),
+            });
+        }
+        code @ (ResponseCode::Refused | ResponseCode::NotImp) => {
+            return Err(Trouble::Denied(format!(
+                "the name server refuses the update ({code}): look at dns.key, and at what it allows that key to change"
             )));
         }
-        ResponseCode::Refused | ResponseCode::NotZone | ResponseCode::NotImp | ResponseCode::FormErr => {
-            return Err(Trouble::Refused(format!(
-                "the name server refuses the update: {}",
-                message.metadata.response_code
-            )));
+        code @ (ResponseCode::NotZone | ResponseCode::FormErr) => {
+            return Err(Trouble::Refused(format!("the name server does not take the update: {code}")));
         }
         other => return Err(Trouble::Away(format!("the name server answers {other}"))),
     }
@@ -182,11 +202,14 @@ mod tests {
     }
 
     fn sent(key: Option<&Key>) -> (Vec<u8>, Option<TSigVerifier>) {
-        let there: Addresses = [ip("192.0.2.1")].into();
+        sent_if(&Demand::Exactly([ip("192.0.2.1")].into()), key)
+    }
+
+    fn sent_if(demand: &Demand, key: Option<&Key>) -> (Vec<u8>, Option<TSigVerifier>) {
         let change = Change {
             zone: &"devices.example".parse().unwrap(),
             name: "gw.devices.example",
-            there: &there,
+            demand,
             add: &[ip("2001:db8::2")],
             remove: &[ip("192.0.2.1")],
             ttl: 60,
@@ -209,6 +232,8 @@ mod tests {
         };
         assert_eq!(lines(&read.answers), ["0 IN A", "0 NONE AAAA"]);
         assert_eq!(lines(&read.authorities), ["60 IN AAAA", "0 NONE A"]);
+        let read = Message::from_vec(&sent_if(&Demand::Unused, None).0).unwrap();
+        assert_eq!(lines(&read.answers), ["0 NONE ANY"], "name is not in use");
     }
 
     #[test]
@@ -221,6 +246,27 @@ mod tests {
         told.finalize(&signer(&key(8)).unwrap(), NOW).unwrap();
         assert!(matches!(outcome(&told.to_vec().unwrap(), verifier), Err(Trouble::Key(_))));
         assert_eq!(outcome(&plain, None), Ok(()));
+    }
+
+    #[test]
+    fn who_refuses_says_whether_it_is_the_key() {
+        let told = |code, signed: bool| {
+            let mut told = Message::response(0, OpCode::Update);
+            told.metadata.response_code = code;
+            if signed {
+                told.finalize(&signer(&key(7)).unwrap(), NOW).unwrap();
+            }
+            outcome(&told.to_vec().unwrap(), None)
+        };
+        for (code, signed) in [
+            (ResponseCode::NotAuth, false),
+            (ResponseCode::NotAuth, true),
+            (ResponseCode::Refused, false),
+            (ResponseCode::NotImp, true),
+        ] {
+            assert!(matches!(told(code, signed), Err(Trouble::Denied(_))), "{code} {signed}");
+        }
+        assert!(matches!(told(ResponseCode::NotZone, true), Err(Trouble::Refused(_))));
     }
 
     proptest! {
@@ -236,7 +282,7 @@ mod tests {
                 near[at] = byte;
             }
             for told in [noise, near] {
-                drop(addresses("gw.devices.example", &told));
+                drop(sight("gw.devices.example", &told));
                 drop(outcome(&told, None));
                 drop(outcome(&told, sent(Some(&key(7))).1));
             }
