@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::{ALL, Bind, KEY, addresses, dig_at, follow, free_port, name_of, state};
+use crate::harness::program::Program;
 use crate::harness::{World, wait_for};
 
 const NAME: &str = "gw.devices.example";
@@ -190,6 +191,11 @@ fn without_a_name_server_the_list_is_empty_and_a_person_is_told_what_to_set() {
     world.ok(&["device", "add", "gw", "--address", "192.0.2.1"]);
     assert_eq!(world.json(&["dns", "list"]), serde_json::json!([]));
     assert_eq!(world.ok(&["dns", "list"]), "");
+    let server = world.serve();
+    let program = Program::with(&world, &server, "viewer");
+    let (page, list) = (program.get("/dns"), program.get("/api/v1/dns"));
+    assert_eq!((page.status, list.status, list.text.trim()), (200, 200, "[]"), "{}", page.text);
+    assert!(page.text.contains("No name stands at a name server"), "{}", page.text);
     let mut script = world.other("script");
     let data = world.path("server");
     let line = format!("{} --data {} dns list", env!("CARGO_BIN_EXE_lineman"), data.display());
