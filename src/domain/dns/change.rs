@@ -100,6 +100,8 @@ pub fn next(wanted: Option<IpAddr>, own: &[IpAddr], there: &Sight, whose: Whose,
     let alone = |address| Step::Change { demand: Demand::Unused, add: vec![address], remove: Vec::new() };
     match (step, last) {
         (Step::Nothing, _) => Step::Nothing,
+        // A wildcard may have the address that was taken away: to take it away once more proves whose it is.
+        (step @ Step::Change { .. }, Last::Done) if wanted.is_none() => step,
         (_, Last::Done) => Step::Contradiction,
         (Step::Conflict, Last::None | Last::NotExactly) => wanted.map_or(Step::Conflict, alone),
         (Step::Conflict, Last::InUse) => Step::Conflict,
@@ -196,6 +198,7 @@ mod tests {
         let (wild, alias) = (Sight::Addresses([b].into()), Sight::Alias("www.example.".to_owned()));
         let alone = || Step::Change { demand: Demand::Unused, add: vec![a], remove: Vec::new() };
         let exactly = || Step::Change { demand: Demand::Exactly([b].into()), add: vec![a], remove: vec![b] };
+        let gone = || Step::Change { demand: Demand::Exactly([b].into()), add: Vec::new(), remove: vec![b] };
         for (wanted, own, there, whose, last, step) in [
             (Some(a), None, &wild, Whose::Ours, Last::None, alone()),
             (Some(a), None, &wild, Whose::Ours, Last::InUse, Step::Conflict),
@@ -208,6 +211,8 @@ mod tests {
             (Some(b), None, &wild, Whose::Ours, Last::None, Step::Nothing),
             (None, None, &wild, Whose::Everything, Last::NotExactly, Step::Nothing),
             (None, Some(a), &wild, Whose::Ours, Last::Done, Step::Nothing),
+            (None, Some(b), &wild, Whose::Ours, Last::Done, gone()),
+            (None, Some(b), &wild, Whose::Ours, Last::NotExactly, Step::Nothing),
             (Some(a), None, &alias, Whose::Ours, Last::None, alone()),
             (Some(a), None, &alias, Whose::Everything, Last::InUse, Step::Conflict),
             (None, None, &alias, Whose::Ours, Last::None, Step::Conflict),

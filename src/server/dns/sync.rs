@@ -1,6 +1,6 @@
 //! Keeps devices' names at a name server up to date: plans, claims what is due, does it outside of any transaction, and
-//! writes down what came of it. What is wrong is told once. While the server is away, or does not take the key, one name
-//! is tried now and then, however many are due.
+//! writes down what came of it. What is wrong is told once. While the server is away, does not take the key, or
+//! refuses several names in a row, one name is tried now and then, however many are due.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
