@@ -192,7 +192,7 @@ fn names(tx: &Tx, known: &Settings) -> Result<Vec<Finding>> {
         (
             State::Conflict,
             "has what somebody else put there",
-            "see `lineman dns list`, `lineman dns take NAME`",
+            "see `lineman dns list`; `lineman dns take NAME`, or, of an alias, take it away there and `lineman dns retry NAME`",
         ),
     ] {
         let Some(first) = of(state).next() else { continue };
