@@ -24,6 +24,8 @@ async fn run(probe: &Probe, timeout: i64) -> Measured {
 fn icmp_is_closed(measured: &Measured) -> bool {
     let closed = measured.outcome == Outcome::Unknown;
     if closed {
+        // Where all is to be held, nothing is left out.
+        assert!(std::env::var_os("LINEMAN_ALL").is_none_or(|all| all != "1"), "{}", measured.message);
         println!("skipped: {}", measured.message);
         assert!(measured.message.contains("sysctl") || measured.message.contains("IPv6"));
     }
@@ -160,13 +162,6 @@ async fn an_open_port_is_ok_and_a_closed_one_is_refused() {
         assert_eq!(closed.outcome, Outcome::Fail);
         assert_eq!(closed.message, format!("connect {at}: refused"));
     }
-}
-
-#[tokio::test(flavor = "current_thread")]
-async fn the_second_address_of_a_name_is_tried_when_the_first_refuses() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let measured = run(&tcp("localhost", listener.local_addr().unwrap().port()), 5_000).await;
-    assert_eq!(measured.outcome, Outcome::Ok, "{measured:?}");
 }
 
 #[tokio::test(flavor = "current_thread")]

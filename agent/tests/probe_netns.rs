@@ -6,6 +6,7 @@
 
 mod netns;
 
+use std::net::{TcpListener, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use agent::probe::{Measured, Prober};
@@ -107,6 +108,23 @@ fn what_has_no_route_fails_at_once_and_says_so() {
         assert!(connect.message.contains(why), "{}", connect.message);
     }
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn the_other_address_of_a_name_is_tried_when_the_first_refuses() {
+    // A name with two addresses, whichever of them the system's resolver puts first.
+    let setup = "ip -6 addr add ::1/128 dev lo || true; hosts=$(mktemp); \
+        printf '::1 two.test\\n127.0.0.1 two.test\\n' > $hosts; mount --bind $hosts /etc/hosts; rm $hosts";
+    if !inside("the_other_address_of_a_name_is_tried_when_the_first_refuses", setup) {
+        return;
+    }
+    assert_eq!(("two.test", 0).to_socket_addrs().unwrap().count(), 2);
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = TcpListener::bind(address).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let measured = run(&Probe::Tcp { target: "two.test".to_owned(), port }, 5_000);
+        assert_eq!(measured.outcome, Outcome::Ok, "{address}: {measured:?}");
+    }
 }
 
 #[test]
