@@ -18,10 +18,10 @@ device ap-2 on tower
 3:40 state ap-1 down
 4:05 ticket tower recovered
 4:05 ticket ap-1 open P3
-4:05 outage ap-1 0:35
+4:05 outage ap-1 0:32
 5:00 mend ap-1
 5:20 ticket ap-1 recovered P5
-5:20 outage ap-1 0:35 5:05
+5:20 outage ap-1 0:32 5:08
 11:00 unfinished 0
 11:00 told ana broke 1 broke, 1 mended: P2 tower is down
 11:00 told ana mended

@@ -7,7 +7,7 @@ device gw at south agent
 1:55 break ap
 2:50 ticket ap open P3
 3:00 mend ap
-3:20 outage ap 2:00 3:05
+3:20 outage ap 2:01 3:03
 3:20 state gw up
 10:00 tickets 1
 10:00 unfinished 0

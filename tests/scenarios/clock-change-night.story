@@ -8,7 +8,7 @@ device ap at south
 3:20 ticket ap open P3
 3:20 told ana broke
 62:00 mend ap
-62:30 outage ap 2:35 62:05
+62:30 outage ap 2:41 62:03
 62:30 ticket ap recovered
 70:00 tickets 1
 70:00 unfinished 0

@@ -7,5 +7,5 @@ device ap
 2:00 mend ap
 2:30 state ap up
 6:00 tickets 0
-6:00 outage ap 0:35 2:05
+6:00 outage ap 0:41 2:03
 6:00 told-nothing

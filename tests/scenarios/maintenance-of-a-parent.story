@@ -10,7 +10,7 @@ device ap on tower
 3:50 tickets 0
 3:50 told-nothing
 4:10 ticket tower open affects ap
-4:10 outage tower 0:35
+4:10 outage tower 0:32
 4:10 told ana broke P2 tower is down
 4:10 event maintenance.overrun 1
 4:30 mend tower

@@ -9,7 +9,7 @@ device ap-{1..5} on tower
 2:40 state ap-2 up
 2:40 state ap-1 down
 3:05 ticket ap-1 open
-3:05 outage ap-1 0:35         # it never answered since
+3:05 outage ap-1 0:32         # it never answered since
 3:05 tickets 2
 3:10 mend ap-1
 10:00 unfinished 0

@@ -14,7 +14,7 @@ device ap-2 on tower
 2:00 mend tower
 2:20 states * up
 2:20 ticket tower recovered P5 affects ap-1,ap-2
-2:20 outage tower 0:35 2:05
+2:20 outage tower 0:32 2:04
 8:00 ticket tower resolved
 8:00 tickets 1
 8:00 told ana mended

@@ -19,7 +19,7 @@ person ana
 4:30 state a-1 up
 4:30 state a-3 down
 4:50 ticket a-3 open P3
-4:50 outage a-3 3:01
+4:50 outage a-3 3:03
 4:50 tickets 1
 4:50 event monitor.blind 1
 4:50 told ana broke

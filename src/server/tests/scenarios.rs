@@ -36,6 +36,8 @@ pub(super) struct Scene {
     began: Time,
     /// When each check last ran, and how often somebody had wanted it by then.
     ran: BTreeMap<i64, (Time, u64)>,
+    /// What was proved of each device, and when: whether it answered, or its agent came through.
+    proofs: BTreeMap<String, Vec<(Time, bool)>>,
     restarts: Restarts,
     phone: Phone,
     outbox: Outbox<Phone>,
@@ -86,6 +88,7 @@ impl Scene {
             swinging: BTreeMap::new(),
             began,
             ran: BTreeMap::new(),
+            proofs: BTreeMap::new(),
             restarts,
             phone,
             outbox,
@@ -123,6 +126,10 @@ impl Scene {
             self.ran.insert(check.id.0, (now, check.nudge));
             let name = &check.device.1;
             let answers = self.is_reached(name) && !self.blocked.contains(name);
+            // What cannot be seen from here is proved by nobody.
+            if !self.broken.contains("line") {
+                self.proofs.entry(name.clone()).or_default().push((now, answers));
+            }
             results.push((check.id, if answers { Outcome::Ok } else { Outcome::Fail }));
         }
         if !results.is_empty() {
@@ -134,6 +141,7 @@ impl Scene {
         for name in names {
             let mut agent = self.devices.get_mut(&name).unwrap().agent.take().unwrap();
             self.house.check_in(&mut agent).await;
+            self.proofs.entry(name.clone()).or_default().push((now, true));
             self.devices.get_mut(&name).unwrap().agent = Some(agent);
         }
         tick::settle(&self.house.app).await.unwrap();
@@ -273,6 +281,11 @@ impl Scene {
     /// What happens, and what must be seen.
     pub(super) async fn tell(&mut self, verb: &str, words: &[&str]) {
         match verb {
+            "break" | "mend" | "mute" | "unmute" | "block" | "unblock" => self.knows(words),
+            "swing" => self.knows(&words[..1]),
+            _ => {}
+        }
+        match verb {
             "break" => self.broken.extend(words.iter().map(|word| (*word).to_owned())),
             "mend" => self.broken.retain(|word| !words.contains(&word.as_str())),
             "mute" => self.mute.extend(words.iter().map(|word| (*word).to_owned())),
@@ -307,9 +320,9 @@ impl Scene {
             "told-nothing" => assert!(self.said.is_empty(), "{}: {:#?}", self.place, self.said),
             "state" => self.sees_state(words[0], words[1]),
             "states" => {
-                for name in self.devices.keys().filter(|name| matches(name, words[0])) {
-                    self.sees_state(name, words[1]);
-                }
+                let meant: Vec<_> = self.devices.keys().filter(|name| matches(name, words[0])).collect();
+                assert!(!meant.is_empty(), "{}: nobody is called {}", self.place, words[0]);
+                meant.into_iter().for_each(|name| self.sees_state(name, words[1]));
             }
             "ticket" => self.sees_ticket(words[0], &words[1..]),
             "no-ticket" => words.iter().for_each(|name| self.sees_no_ticket(name)),
@@ -323,6 +336,15 @@ impl Scene {
             "flaps" => assert!(self.house.find(words[0]).flapping_since.is_some(), "{}", self.place),
             "steady" => assert!(self.house.find(words[0]).flapping_since.is_none(), "{}", self.place),
             other => panic!("{}: nobody knows how to '{other}'", self.place),
+        }
+    }
+
+    /// Whether all that is named is there to be broken and mended.
+    fn knows(&self, names: &[&str]) {
+        assert!(!names.is_empty(), "{}: of what?", self.place);
+        for name in names {
+            let is_known = *name == "line" || self.devices.contains_key(*name);
+            assert!(is_known, "{}: nobody is called {name}", self.place);
         }
     }
 
@@ -386,21 +408,33 @@ impl Scene {
         }
     }
 
-    /// `outage DEVICE FROM [TO]`: its newest one, whose true start and end are within two seconds of these.
+    /// `outage DEVICE FROM [TO]`: its newest one. It began with the first proof of a run that failed, and ended with the
+    /// first that was good, within a second; never at the moment when that was confirmed. The story tells these times.
     fn sees_outage(&self, name: &str, from: &str, to: Option<&str>) {
         let mut all = self.house.outages();
         all.retain(|outage| outage.device.1 == name);
         let outage = all.pop().unwrap_or_else(|| panic!("{}: {name} had no outage", self.place));
-        let near = |at: Time, wanted: &str| {
-            let off = at.since(self.began + clock(wanted).unwrap()).0;
-            assert!(off.abs() <= 12_000, "{}: {wanted} is off by {off} ms: {outage:?}", self.place);
+        let near = |at: Time, wanted: &str, is_good: bool| {
+            let told = self.began + clock(wanted).unwrap();
+            let turn = self.turn_near(name, told, is_good);
+            let off = (at.since(turn).0, turn.since(told).0);
+            assert!(off.0.abs() <= 1_000, "{}: {wanted} is off by {} ms: {outage:?}", self.place, off.0);
+            assert!(off.1.abs() <= 1_000, "{}: {wanted} was {} ms later", self.place, off.1);
         };
-        near(outage.started_at, from);
+        near(outage.started_at, from, false);
         match (to, outage.ended_at) {
-            (Some(to), Some(at)) => near(at, to),
+            (Some(to), Some(at)) => near(at, to, true),
             (None, None) => {}
             (to, ended) => panic!("{}: {name}: ended {ended:?}, not {to:?}", self.place),
         }
+    }
+
+    /// When, next to `at`, a device's proofs turned good, or turned to fail.
+    fn turn_near(&self, name: &str, at: Time, is_good: bool) -> Time {
+        let proofs = self.proofs.get(name).map(Vec::as_slice).unwrap_or_default();
+        let turns = proofs.windows(2).filter(|two| two[0].1 != two[1].1 && two[1].1 == is_good);
+        let nearest = turns.map(|two| two[1].0).min_by_key(|turn| turn.since(at).0.abs());
+        nearest.unwrap_or_else(|| panic!("{}: it never turned so: {proofs:?}", self.place))
     }
 }
 
