@@ -307,7 +307,18 @@ fn a_change_sees_the_time_at_which_its_group_began() {
     let home = Home::new();
     let clock = Clock::manual(Time(42));
     let store = Store::open_with(&home.path(), clock.clone(), Mode::Create, NOTES).unwrap();
-    assert_eq!(store.write(|tx| Ok::<_, Error>(tx.now)), Ok(Time(42)));
+    let release = hold(&store);
+    // The group has begun: whoever joins it now is written at its time, also while the clock goes on.
     clock.set(Time(43));
-    assert_eq!(store.read(|tx| Ok::<_, Error>(tx.now)), Ok(Time(43)));
+    let turned = clock.clone();
+    let first = store.submit(move |tx| {
+        turned.set(Time(44));
+        Ok::<_, Error>(tx.now)
+    });
+    let second = store.submit(|tx| Ok::<_, Error>(tx.now));
+    drop(release);
+    assert_eq!((all([first]), all([second])), (vec![Ok(Time(42))], vec![Ok(Time(42))]));
+    assert_eq!(store.commits(), 1, "they were one group");
+    assert_eq!(store.write(|tx| Ok::<_, Error>(tx.now)), Ok(Time(44)));
+    assert_eq!(store.read(|tx| Ok::<_, Error>(tx.now)), Ok(Time(44)));
 }
