@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{World, sqlite, wait_for};
+use crate::harness::{Port, World, sqlite, wait_for};
 
 /// Everything at once, and none of the rules that hold back what happens too often or in too many places.
 fn at_once(world: &World) {
@@ -71,8 +71,8 @@ impl Drop for MailServer {
 }
 
 /// Listens at `front`: refuses the first mail with 451, and hands all others on to the server at `behind`. How many came.
-fn refuse_once(front: u16, behind: u16) -> Arc<AtomicUsize> {
-    let listener = TcpListener::bind(("127.0.0.1", front)).expect("the port is free again");
+fn refuse_once(front: &Port, behind: u16) -> Arc<AtomicUsize> {
+    let listener = front.open();
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
     thread::spawn(move || {
@@ -126,8 +126,8 @@ fn a_mail_server_that_is_down_and_then_refuses_gets_each_mail_once() {
     at_once(&world);
     world.ok(&["setting", "set", "notify.retry_max", "1m"]);
     // A port where nobody listens, yet.
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-    let (host, port_text) = ("127.0.0.1", port.to_string());
+    let port = Port::closed();
+    let (host, port_text) = ("127.0.0.1", port.number().to_string());
     world.ok(&[
         "notify",
         "add",
@@ -167,7 +167,7 @@ fn a_mail_server_that_is_down_and_then_refuses_gets_each_mail_once() {
 
     let folder = world.path("mails");
     let mail_server = MailServer::start(&folder);
-    let came = refuse_once(port, mail_server.port);
+    let came = refuse_once(&port, mail_server.port);
     world.turn_until("the mails to be taken", 1_800_000, || outbox("state:waiting").is_empty());
     for path in &paths {
         call(path, "");

@@ -13,6 +13,7 @@ pub mod program;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, mpsc};
@@ -274,6 +275,38 @@ impl World {
     /// Where the server's database is.
     pub fn database(&self) -> PathBuf {
         self.path("server").join("lineman.db")
+    }
+}
+
+/// A port of this machine's own loopback that belongs to the test, also while nobody listens there.
+pub struct Port(socket2::Socket);
+
+impl Port {
+    /// A port at which calls are refused.
+    pub fn closed() -> Port {
+        Port::bound(([127, 0, 0, 1], 0).into())
+    }
+
+    fn bound(at: SocketAddr) -> Port {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        // Whoever listens here for a while has a socket beside this one.
+        socket.set_reuse_port(true).expect("an option");
+        socket.bind(&at.into()).expect("a port");
+        Port(socket)
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u16 {
+        let at = self.0.local_addr().expect("its address");
+        at.as_socket().expect("an address with a port").port()
+    }
+
+    /// Calls are taken until the listener goes out of sight; then they are refused again.
+    pub fn open(&self) -> TcpListener {
+        let beside = Port::bound(([127, 0, 0, 1], self.number()).into());
+        beside.0.listen(128).expect("a port that is listened at");
+        beside.0.into()
     }
 }
 

@@ -162,6 +162,28 @@ async fn nobody_reads_them_without_a_token() {
     );
 }
 
+/// Starts Prometheus at a port that is free; nothing where it ended before it was ready.
+fn prometheus(config: &Path, series: &Path) -> Option<(Ends, SocketAddr)> {
+    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let child = Command::new("prometheus")
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", series.display()))
+        .arg(format!("--web.listen-address={free}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut child = Ends(child);
+    let until = Instant::now() + Duration::from_secs(60);
+    while get(&format!("http://{free}/-/ready"), None).0 != 200 {
+        if child.0.try_wait().unwrap().is_some() || Instant::now() > until {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Some((child, free))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_scrapes_them_with_a_token() {
     let folder = tempfile::tempdir().unwrap();
@@ -172,17 +194,10 @@ async fn prometheus_scrapes_them_with_a_token() {
     );
     let file = folder.path().join("prometheus.yml");
     fs::write(&file, config).unwrap();
-    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    let prometheus = Command::new("prometheus")
-        .arg(format!("--config.file={}", file.display()))
-        .arg(format!("--storage.tsdb.path={}", folder.path().join("series").display()))
-        .arg(format!("--web.listen-address={free}"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _prometheus = Ends(prometheus);
+    let series = folder.path().join("series");
     let told = tokio::task::spawn_blocking(move || {
+        // Somebody else may take the port before it does: then it ends, and gets another one.
+        let (_prometheus, free) = (0..5).find_map(|_| prometheus(&file, &series)).expect("it starts");
         let until = Instant::now() + Duration::from_secs(60);
         let ask = |query: &str| get(&format!("http://{free}/api/v1/query?query={query}"), None).2;
         // It is up once it has scraped, and a sample of ours is there.
