@@ -7,6 +7,7 @@ use std::path::Path;
 use lineman::domain::ids::UserId;
 use lineman::domain::user::{Act, Right, Role, Subject, User, may};
 use lineman::web::routes::{self, Need};
+use serde_json::json;
 
 use crate::harness::program::{FORM, Program, between};
 use crate::harness::{World, sqlite};
@@ -167,20 +168,11 @@ fn each_role_may_call_the_verbs_that_it_is_here_for_and_no_others() {
         let user = User { id: UserId(1), name: String::new(), role, no_more_than: None, disabled_at: None };
         for (method, path, noun, verb, right) in &verbs {
             let allowed = may(&user, *right);
-            let told = program.send(method, &filled(path), &serde_json::json!({}));
+            let told = program.send(method, &filled(path), &json!({}));
             assert_eq!(told.status != 403, allowed, "{role}: {method} {path}: {}", told.text);
-            // The same verb in a form and in a list.
+            // The same in a list.
             let word = if noun == "event" { "log".to_owned() } else { of_page(noun) };
-            if path.ends_with("{key}") || path.contains("{key}/") {
-                for method in ["GET", "POST"] {
-                    let told = program.call(method, &format!("/{word}/x/{verb}"), &[FORM], "");
-                    assert!(
-                        allowed || [403, 404, 405].contains(&told.status),
-                        "{role}: /{word}/x/{verb}: {}",
-                        told.status
-                    );
-                }
-            } else if verb == "list" {
+            if verb == "list" {
                 for page in [format!("/{word}"), format!("/download/{word}")] {
                     assert_eq!(program.get(&page).status != 403, allowed, "{role}: {page}");
                 }
@@ -188,7 +180,7 @@ fn each_role_may_call_the_verbs_that_it_is_here_for_and_no_others() {
         }
         for route in routes::all() {
             let Need::Of(right) = route.need else { continue };
-            // How somebody signs in is that person's alone: no program sees it, or changes it.
+            // How somebody signs in, and that he leaves, is his own affair: no program's.
             let is_a_persons = right == Right::change(Subject::Own) || route.path == "/you";
             let allowed = may(&user, right) && !is_a_persons;
             let told = program.call(route.method, &filled(route.path), &[FORM], "");
@@ -197,6 +189,81 @@ fn each_role_may_call_the_verbs_that_it_is_here_for_and_no_others() {
     }
     let by_viewer = "SELECT group_concat(DISTINCT kind) FROM event WHERE actor = 'user:viewer'";
     assert_eq!(sqlite(&world.database(), by_viewer), "right.refused", "who only sees changes nothing");
+    assert_eq!(server.stop(), Some(0));
+}
+
+/// Makes a thing of a noun that nobody did anything with yet; the word by which it is found.
+fn made(admin: &Program, noun: &str, number: usize) -> String {
+    let name = format!("{noun}-{number}");
+    let (place, body) = match noun {
+        "device" | "site" => (of_page(noun), json!({"name": name})),
+        "check" => (of_page(noun), json!({"device": "box", "kind": "icmp"})),
+        "maintenance" => (of_page(noun), json!({"device": "box", "from": "2030-01-01 10:00", "for": "1h"})),
+        "notify" => ("notify/kinds/webhook".to_owned(), json!({"name": name, "url": "http://127.0.0.1:9/"})),
+        "ticket" => (of_page(noun), json!({"title": name})),
+        "token" => (of_page(noun), json!({"name": name, "user": "box", "role": "viewer"})),
+        "user" => (of_page(noun), json!({"name": name, "role": "viewer"})),
+        "outage" => return "1".to_owned(),
+        "setting" => return "check.every".to_owned(),
+        "dns" => return "box".to_owned(),
+        other => panic!("how is one made: {other}?"),
+    };
+    let told = admin.send("POST", &format!("/api/v1/{place}"), &body);
+    assert_eq!(told.status, 201, "{noun}: {}", told.text);
+    told.header("location").rsplit('/').next().expect("a place").to_owned()
+}
+
+#[test]
+fn each_role_is_given_the_forms_that_it_is_here_for_and_no_others() {
+    // Its clock stands still: nobody is probed or told.
+    let world = World::turned();
+    let server = world.serve();
+    let admin = Program::with(&world, &server, "admin");
+    for args in [
+        &["setting", "set", "dns.zone", "dyn.example"][..],
+        &["setting", "set", "dns.server", "127.0.0.1:9"],
+        &["device", "add", "box", "--address", "127.0.0.2", "--dns-name", "box"],
+        &["user", "add", "box", "--role", "viewer"],
+    ] {
+        world.ok(args);
+    }
+    let others = Role::ALL.iter().filter(|role| **role != Role::Admin);
+    let others: Vec<(User, Program)> = others
+        .map(|&role| {
+            let user =
+                User { id: UserId(1), name: String::new(), role, no_more_than: None, disabled_at: None };
+            (user, Program::with(&world, &server, role.as_str()))
+        })
+        .collect();
+    let (mut wrong, mut absent, mut number) = (Vec::new(), Vec::new(), 0);
+    // The form to edit is that of the thing's own kind.
+    let about = |path: &str| path.contains("{key}") && !path.contains("/kinds/");
+    for (_, _, noun, verb, right) in verbs(&admin).into_iter().filter(|one| about(&one.1)) {
+        for method in ["GET", "POST"] {
+            number += 1;
+            let place = format!("/{}/{}/{verb}", of_page(&noun), made(&admin, &noun, number));
+            // Those who may not go first, while the thing is as it was.
+            let ask = |program: &Program| program.call(method, &place, &[FORM], "").status;
+            let (may_not, may): (Vec<_>, Vec<_>) = others.iter().partition(|(user, _)| !may(user, right));
+            let refused: Vec<_> = may_not.iter().map(|(user, program)| (user.role, ask(program))).collect();
+            let given: Vec<_> = may.iter().map(|(user, program)| (user.role, ask(program))).collect();
+            let to_admin = ask(&admin);
+            if [404, 405].contains(&to_admin) {
+                absent.push(format!("{method} {place}"));
+                continue;
+            }
+            let is_good = to_admin != 403
+                && refused.iter().all(|(_, status)| *status == 403)
+                && given.iter().all(|(_, status)| *status != 403);
+            if !is_good {
+                wrong.push(format!("{method} {place}: {to_admin}, refused {refused:?}, given {given:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // These are buttons; and an outage can only be looked at.
+    let beside = ["GET /dns/box/retry", "GET /dns/box/take", "GET /outages/1/show", "POST /outages/1/show"];
+    assert_eq!(absent, beside);
     assert_eq!(server.stop(), Some(0));
 }
 
