@@ -165,10 +165,21 @@ fn said(
 ) -> Result<bool, String> {
     let told = program.send(method, path, body);
     let detail = told.body["detail"].as_str().unwrap_or_default();
+    // How it is called there, and what is missing where it stands alone.
+    let called = match name {
+        "server_url" => "server",
+        "provider_mail" => "provider's mail address",
+        "provider_phone" => "provider's telephone number",
+        "user" if detail.starts_with("password: it is missing") => "password",
+        "password" if detail.starts_with("user: it is missing") => "user",
+        other => other,
+    };
     let is_named = told.body["param"] == name
         || detail.contains(known)
-        || name.split('_').any(|word| detail.contains(word))
-        || known == "no text" && detail.contains(name);
+        || detail.contains(&format!("'{called}'"))
+        || [format!("{called}: "), format!("the {called} "), format!("a {called} ")]
+            .iter()
+            .any(|begin| detail.starts_with(begin));
     let good = match told.status {
         200 | 201 => known != "no text",
         400 | 404 | 409 | 422 => is_named,
