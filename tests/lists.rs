@@ -84,6 +84,10 @@ fn the_keys_that_others_rely_on_are_there() {
         let missing: Vec<_> = wanted.iter().filter(|key| !has.contains(key)).collect();
         assert!(missing.is_empty(), "{args:?} lacks {missing:?}: {record}");
     }
+    let verdict = &world.json(&["outage", "show", "1"])["verdict"];
+    for key in ["code", "sentence", "confidence", "evidence"] {
+        assert!(keys(verdict).contains(&key), "{key}: {verdict}");
+    }
     let events = world.json(&["event", "list", "--limit", "1"]);
     for key in ["id", "at", "kind", "actor", "device", "site", "ticket", "body"] {
         assert!(keys(&events[0]).contains(&key), "{key}: {events}");
