@@ -100,6 +100,7 @@ fn story(window: Window, name: &str) {
     browser.go(&format!("{}/devices", server.url()));
     browser.fill("#q", "state:down");
     browser.click_text("Filter");
+    browser.wait_asked("state:down");
     browser.wait_text("router");
     assert!(!browser.text().contains("ap-1"), "{}", browser.text());
     browser.click_text("Sign out");

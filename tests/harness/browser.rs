@@ -130,6 +130,19 @@ impl Browser {
         began.elapsed()
     }
 
+    /// Waits until the page is the answer to a query.
+    pub fn wait_asked(&self, query: &str) {
+        let began = Instant::now();
+        let is_asked = || {
+            let url = self.run(self.client.current_url());
+            url.is_ok_and(|url| url.query_pairs().any(|(key, value)| key == "q" && value == query))
+        };
+        while !is_asked() {
+            assert!(began.elapsed() < PATIENCE, "'{query}' is not asked: {}", self.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// All text of the page.
     pub fn text(&self) -> String {
         let body = self.run(async { self.client.find(Locator::Css("body")).await?.text().await });

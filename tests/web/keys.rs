@@ -133,6 +133,7 @@ fn a_search_box_completes_keys_and_then_their_values() {
     assert_eq!(browser.script("return document.querySelector('#q').value", vec![]), "state:down site:");
     browser.type_text("north");
     browser.press([ENTER]);
+    browser.wait_asked("state:down site:north");
     browser.wait_text("router");
     assert!(!browser.text().contains("ap-1"), "{}", browser.text());
     browser.script("document.querySelector('#search').focus()", vec![]);
