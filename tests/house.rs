@@ -134,7 +134,7 @@ fn below(room: &Path) -> Vec<PathBuf> {
     }
     let mut all = Vec::new();
     for entry in fs::read_dir(room).unwrap_or_else(|e| panic!("{}: {e}", room.display())) {
-        let path = entry.unwrap().path();
+        let path = entry.expect("a file of the room").path();
         if path.is_dir() && path.file_name().is_some_and(|name| name != "target" && name != "snapshots") {
             all.extend(below(&path));
         } else if path.extension().is_some_and(|end| end == "rs") {
