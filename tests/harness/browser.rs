@@ -8,8 +8,8 @@ use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
 
-/// The longest wait for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest wait for what must come: as long as the harness waits.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A browser with one window.
 pub struct Browser {
