@@ -14,6 +14,9 @@ use crate::domain::named;
 
 /// How long before an outage a record may be and still belong to it; and how long after.
 pub const AROUND: Millis = Millis::from_secs(600);
+/// How long before an outage a failed check-in may have begun that is its first sign: the server may miss one a little later
+/// than the device does. What failed earlier, and was well again, is no part of it.
+const FIRST_SIGN: Millis = Millis::from_secs(120);
 /// The most climbs of one outage that are looked at: the first ones and the last ones.
 pub const MAX_CLIMBS: usize = 100;
 /// The most gaps of one outage that are looked at.
@@ -112,13 +115,23 @@ impl Dossier {
         self.told.as_ref().map_or(&[], |told| told.before.as_slice())
     }
 
-    /// The climbs that were made because the server could not be reached, the oldest first.
+    /// The climbs that were made because the server could not be reached, the oldest first. Records of ten minutes around an
+    /// outage are looked at; a climb is one of it where it began with it, or while it lasted, or where the device had
+    /// already noticed this very outage. Otherwise a short fault before would be taken for the cause of what came later.
     pub fn failures(&self) -> impl Iterator<Item = &Kept<Climb>> {
         self.climbs.iter().filter(|climb| match climb.it.why {
-            Why::Failure | Why::Again => true,
+            Why::Failure | Why::Again => {
+                self.is_of_it(climb.at) || climb.it.outage.is_some_and(|began_at| self.is_of_it(began_at))
+            }
             Why::Asked => climb.at >= self.from && climb.at <= self.end(),
             Why::Recovery | Why::Baseline => false,
         })
+    }
+
+    /// Whether what failed then was a part of this outage.
+    #[must_use]
+    pub fn is_of_it(&self, at: Time) -> bool {
+        at >= self.from - FIRST_SIGN && at <= self.end()
     }
 }
 

@@ -9,7 +9,7 @@ use agent::report::Held;
 use schedules::Time;
 
 use super::cohort::Cohort;
-use super::findings::Finding;
+use super::findings::{Beside, Finding};
 use super::picture::Picture;
 use super::{Code, Missing, route};
 use crate::domain::dossier::Dossier;
@@ -59,10 +59,12 @@ fn looks(dossier: &Dossier, cohort: &Cohort) -> Vec<(Time, Vec<Finding>)> {
     let pictures: Vec<Picture<'_>> = dossier.failures().map(Picture::of).collect();
     let all: Vec<&Picture<'_>> = pictures.iter().chain(&good_day).collect();
     let provider_hop = route::first_of_provider(&all);
-    pictures
-        .iter()
-        .map(|now| (now.at, look(&Look { now, good_day: good_day.as_ref(), cohort, provider_hop })))
-        .collect()
+    let of = |now: &Picture<'_>| {
+        let mut found = look(&Look { now, good_day: good_day.as_ref(), cohort, provider_hop });
+        found.iter_mut().for_each(|one| one.beside = Beside::of(now));
+        (now.at, found)
+    };
+    pictures.iter().map(of).collect()
 }
 
 /// Whether all climbs show the same cause.
@@ -81,11 +83,14 @@ pub(super) fn explain(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
     let shows = |found: &[Finding], code: Code| found.iter().any(|one| one.code == code);
     let agree =
         looks.iter().filter(|(_, found)| found.first().is_some_and(|one| one.code == cause.code)).count();
+    let same = looks.iter().filter_map(|(_, found)| found.first()).filter(|one| one.code == cause.code);
+    let beside = same.map(|one| one.beside).reduce(Beside::and).unwrap_or(Beside::NOTHING);
     let best = looks.iter().flat_map(|(_, found)| found).filter(|one| one.code == cause.code);
     if let Some(best) = best.max_by_key(|one| one.sure) {
         let (since, evidence) = (cause.since, cause.evidence);
         cause = Finding { since, evidence, ..best.clone() };
     }
+    cause.beside = beside;
     let gone = looks[first..].iter().find(|(_, found)| !shows(found, cause.code)).map(|(at, _)| *at);
     cause.until = gone.or(dossier.until);
     let others: Vec<&Finding> =

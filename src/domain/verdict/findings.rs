@@ -2,10 +2,80 @@
 
 use std::net::IpAddr;
 
+use agent::report::Held;
 use schedules::{Millis, Time};
 
-use super::{Code, Evidence, Who};
+use super::picture::Picture;
+use super::{Code, Evidence, Who, route};
 use crate::domain::dossier::Dossier;
+
+/// What held beside a fault, as far as the climbs that show it measured it: a sentence claims no more than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// The gateway answered.
+    pub gateway: Held,
+    /// Something of the provider, or beyond it, was reached.
+    pub line: Held,
+    /// Every anchor that a person named was reached.
+    pub anchors: Held,
+    /// Names that are not ours resolved.
+    pub names: Held,
+}
+
+impl Beside {
+    /// Nothing is known of it.
+    pub const NOTHING: Beside = Beside {
+        gateway: Held::NotMeasured,
+        line: Held::NotMeasured,
+        anchors: Held::NotMeasured,
+        names: Held::NotMeasured,
+    };
+
+    /// What one climb found.
+    #[must_use]
+    pub fn of(now: &Picture<'_>) -> Beside {
+        let named = now.anchors().filter(|anchor| anchor.given).map(|anchor| anchor.held);
+        let beyond = |at: IpAddr| !now.is_local(at) && !route::is_private(at);
+        let line = now.anchors().any(|anchor| anchor.held == Held::Ok)
+            || now
+                .connects()
+                .any(|(at, refused, held)| (held == Held::Ok || refused) && !now.is_local(at.ip()))
+            || now.asked().any(|asked| asked.held == Held::Ok && beyond(asked.resolver))
+            || now.page() == Held::Ok;
+        Beside {
+            gateway: now.gateway(),
+            line: if line { Held::Ok } else { Held::NotMeasured },
+            anchors: all_hold(named),
+            names: crate::domain::dossier::any_holds(
+                now.asked().filter(|asked| !asked.ours).map(|asked| asked.held),
+            ),
+        }
+    }
+
+    /// What two climbs come to: what one of them found failed did not hold all the time.
+    #[must_use]
+    pub fn and(self, other: Beside) -> Beside {
+        Beside {
+            gateway: all_hold([self.gateway, other.gateway]),
+            line: all_hold([self.line, other.line]),
+            anchors: all_hold([self.anchors, other.anchors]),
+            names: all_hold([self.names, other.names]),
+        }
+    }
+}
+
+/// One that fails is enough; what was not measured says nothing.
+fn all_hold(all: impl IntoIterator<Item = Held>) -> Held {
+    let mut sum = Held::NotMeasured;
+    for one in all {
+        match one {
+            Held::Fail => return Held::Fail,
+            Held::Ok => sum = Held::Ok,
+            Held::NotMeasured => {}
+        }
+    }
+    sum
+}
 
 /// A fault that the evidence speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +100,8 @@ pub struct Finding {
     pub is_hearsay: bool,
     /// Who acts, where that is somebody else than usually.
     pub who: Option<Who>,
+    /// What held beside it.
+    pub beside: Beside,
     /// A second fault that the same look found.
     pub also: Option<Box<Finding>>,
 }
@@ -49,6 +121,7 @@ impl Finding {
             devices: 1,
             is_hearsay: false,
             who: None,
+            beside: Beside::NOTHING,
             also: None,
         }
     }

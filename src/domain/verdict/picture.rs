@@ -274,16 +274,24 @@ impl<'a> Picture<'a> {
         })
     }
 
-    /// Whether an address lies on the device's own link, by the prefixes of its addresses.
+    /// Whether an address is on the device itself or on its own link: loopback, link-local, a gateway, or within the
+    /// prefixes of its addresses. Whoever reaches it has not shown that the gateway forwards anything.
     #[must_use]
     pub fn is_local(&self, wanted: IpAddr) -> bool {
-        self.gateway_address() == Some(wanted)
-            || self.rungs.iter().any(|rung| {
-                if let Step::Address { addresses, .. } = &rung.step {
-                    addresses.iter().any(|own| covers(own, wanted))
-                } else {
-                    false
-                }
+        is_on_the_link(wanted)
+            || self.rungs.iter().any(|rung| match &rung.step {
+                Step::Neighbour { gateway, .. } | Step::Gateway { gateway } => *gateway == wanted,
+                Step::Address { addresses, .. } => addresses.iter().any(|own| covers(own, wanted)),
+                Step::Link { .. }
+                | Step::Anchor { .. }
+                | Step::Resolver { .. }
+                | Step::Page { .. }
+                | Step::ServerName { .. }
+                | Step::ServerConnect { .. }
+                | Step::ServerTls { .. }
+                | Step::ServerAnswer { .. }
+                | Step::Route { .. }
+                | Step::PacketSize { .. } => false,
             })
     }
 
@@ -294,6 +302,14 @@ impl<'a> Picture<'a> {
             || self.connects().any(|(_, refused, held)| held == Held::Ok || refused)
             || self.asked().any(|asked| asked.held == Held::Ok && !self.is_local(asked.resolver))
             || self.page() == Held::Ok
+    }
+}
+
+/// Whether an address is never beyond a gateway, whatever the network is.
+fn is_on_the_link(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
     }
 }
 

@@ -74,7 +74,8 @@ fn end_of(way: &Way<'_>, good_day: Option<&Picture<'_>>) -> End {
 }
 
 /// Whether an address is one of a private network. Those of a carrier's own NAT are the provider's.
-fn is_private(address: IpAddr) -> bool {
+#[must_use]
+pub fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.is_loopback(),
         IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),

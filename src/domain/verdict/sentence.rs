@@ -1,5 +1,6 @@
 //! The sentence: what happened, where, from when to when, on the clocks of the site.
 
+use agent::report::Held;
 use jiff::tz::TimeZone;
 use schedules::{Millis, Time};
 
@@ -51,13 +52,27 @@ pub(super) fn percent(permille: u32) -> String {
     }
 }
 
-/// From when to when, or since when.
+/// From when to when, or since when. What began and ended within one minute is told by the second.
 fn span(dossier: &Dossier, from: Time, until: Option<Time>) -> String {
-    let began = clock(from, Some(until.unwrap_or(from)), &dossier.zone);
-    match until {
-        Some(until) => format!("from {began} to {}", clock(until, Some(from), &dossier.zone)),
-        None => format!("since {}", clock(from, Some(dossier.now), &dossier.zone)),
+    let zone = &dossier.zone;
+    let Some(until) = until else {
+        return format!("since {}", clock(from, Some(dossier.now), zone));
+    };
+    let told = |clock: fn(Time, Option<Time>, &TimeZone) -> String| {
+        (clock(from, Some(until), zone), clock(until, Some(from), zone))
+    };
+    let ((began, ended), exactly) = (told(clock), told(clock_by_second));
+    match exactly {
+        _ if began != ended => format!("from {began} to {ended}"),
+        (began, ended) if began != ended => format!("from {began} to {ended}"),
+        (began, _) => format!("at {began}"),
     }
+}
+
+/// As [`clock`], with the second.
+fn clock_by_second(at: Time, beside: Option<Time>, zone: &TimeZone) -> String {
+    let second = wall::reading(at, zone).map_or(String::new(), |wall| format!(":{:02}", wall.second()));
+    clock(at, beside, zone) + &second
 }
 
 fn place(dossier: &Dossier) -> &str {
@@ -108,28 +123,16 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
                 "The link of {device} was down {when}: the cable of {thing}, its port, or what it is plugged into."
             )
         }
-        Code::NoAddress => format!("{device} had a link and no address {when}: no DHCP server answered it."),
+        Code::NoAddress => format!("{device} had no address {when}: no DHCP server gave it one."),
         Code::Gateway => format!("The gateway{} of {device} was down {when}.", named(" ")),
-        Code::LastMile => {
-            format!(
-                "The provider's line to {here} was cut {when}: the gateway answered, and nothing beyond it did."
-            )
-        }
-        Code::ProviderCore => provider_core(here, thing, when),
-        Code::Transit => format!(
-            "Between providers something failed {when}: from {here} a part of the internet could be reached, and a part could not."
-        ),
-        Code::Resolver => {
-            format!("The resolver{} that {here} asks failed {when}: the line held.", named(" "))
-        }
-        Code::DnsBlocked => {
-            format!("DNS was blocked at {here} {when}: the line held, and no resolver answered over UDP.")
-        }
-        Code::OurDns => {
-            format!("Our own name{} did not resolve at {here} {when}, and other names did.", named(" "))
-        }
-        Code::Server => server(here, thing, when),
-        Code::Path => path(here, cohort, when),
+        Code::LastMile => last_mile(here, found, when),
+        Code::ProviderCore => provider_core(here, found, when),
+        Code::Transit => transit(here, found, when),
+        Code::Resolver => resolver(here, found, when),
+        Code::DnsBlocked => dns_blocked(here, found, when),
+        Code::OurDns => our_dns(here, found, when),
+        Code::Server => server(here, found, when),
+        Code::Path => path(here, cohort, found, when),
         Code::DeviceClock => {
             format!(
                 "The clock of {device} was off{} {when}: it took our certificate for invalid.",
@@ -155,10 +158,7 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
             format!("{} failed at {here} {when}; the other family of addresses worked.", named("Only "))
         }
         Code::AddressChange => {
-            format!(
-                "The address of {device} changed{} {when}: not an outage, all else was well.",
-                named(" from ")
-            )
+            format!("The address of {device} changed{} {when}: not an outage.", named(" from "))
         }
         Code::InboundFilter => {
             format!(
@@ -169,6 +169,81 @@ fn body(dossier: &Dossier, cohort: &Cohort, found: &Finding, when: &str) -> Stri
     }
 }
 
+/// What is said behind the colon of a fault that another device of the site told of: this one knows no more.
+fn together(found: &Finding) -> Option<String> {
+    found.is_hearsay.then(|| format!("{} devices went dark together", found.devices))
+}
+
+/// A sentence with what is known beside it.
+fn with(what: String, beside: Option<String>) -> String {
+    match beside {
+        Some(beside) => format!("{what}: {beside}."),
+        None => format!("{what}."),
+    }
+}
+
+fn last_mile(here: &str, found: &Finding, when: &str) -> String {
+    let answered = found.beside.gateway == Held::Ok;
+    let clause = match (answered, found.thing.as_str()) {
+        (true, "") => "the gateway answered, and nothing beyond it did".to_owned(),
+        (true, hop) => format!("the gateway answered, and nothing behind hop {hop} did"),
+        (false, "") => "nothing beyond the gateway answered".to_owned(),
+        (false, hop) => format!("nothing behind hop {hop} answered"),
+    };
+    with(format!("The provider's line to {here} was cut {when}"), together(found).or(Some(clause)))
+}
+
+fn provider_core(here: &str, found: &Finding, when: &str) -> String {
+    let clause = match found.thing.as_str() {
+        "" => "the line held, and further out nothing could be reached".to_owned(),
+        hop => format!("the line held, and the way ended further out, behind hop {hop}"),
+    };
+    with(format!("The network of {here}'s provider failed {when}"), together(found).or(Some(clause)))
+}
+
+fn transit(here: &str, found: &Finding, when: &str) -> String {
+    let clause = format!("from {here} a part of the internet could be reached, and a part could not");
+    with(format!("Between providers something failed {when}"), together(found).or(Some(clause)))
+}
+
+fn server(here: &str, found: &Finding, when: &str) -> String {
+    if !found.thing.is_empty() {
+        return format!("The fault was at our own end {when}: {}.", found.thing);
+    }
+    let all_else = found.beside.anchors == Held::Ok;
+    let clause = all_else.then(|| format!("from {here} all else could be reached"));
+    with(format!("Our server did not answer {when}"), together(found).or(clause))
+}
+
+fn path(here: &str, cohort: &Cohort, found: &Finding, when: &str) -> String {
+    let (all_else, others) = (found.beside.anchors == Held::Ok, cohort.others.fine > 0);
+    let clause = match (all_else, others) {
+        (true, true) => Some("all else could be reached, and other sites reached us"),
+        (true, false) => Some("all else could be reached"),
+        (false, true) => Some("other sites reached us"),
+        (false, false) => None,
+    };
+    let what = format!("The way between {here}'s provider and our server was broken {when}");
+    with(what, together(found).or(clause.map(str::to_owned)))
+}
+
+fn resolver(here: &str, found: &Finding, when: &str) -> String {
+    let thing = if found.thing.is_empty() { String::new() } else { format!(" {}", found.thing) };
+    let line = (found.beside.line == Held::Ok).then(|| "the line held".to_owned());
+    with(format!("The resolver{thing} that {here} asks failed {when}"), line)
+}
+
+fn dns_blocked(here: &str, found: &Finding, when: &str) -> String {
+    let line = if found.beside.line == Held::Ok { "the line held, and " } else { "" };
+    format!("DNS was blocked at {here} {when}: {line}no resolver answered over UDP.")
+}
+
+fn our_dns(here: &str, found: &Finding, when: &str) -> String {
+    let thing = if found.thing.is_empty() { String::new() } else { format!(" {}", found.thing) };
+    let others = if found.beside.names == Held::Ok { ", and other names did" } else { "" };
+    format!("Our own name{thing} did not resolve at {here} {when}{others}.")
+}
+
 fn site_power(here: &str, found: &Finding, when: &str) -> String {
     let devices = found.devices;
     if found.is_hearsay {
@@ -176,27 +251,6 @@ fn site_power(here: &str, found: &Finding, when: &str) -> String {
     }
     let neither = if devices == 2 { "neither" } else { "none" };
     format!("Power was lost at {here} {when}: {devices} devices rebooted, {neither} shut down cleanly.")
-}
-
-fn provider_core(here: &str, hop: &str, when: &str) -> String {
-    let hop = if hop.is_empty() { String::new() } else { format!(", behind hop {hop}") };
-    format!(
-        "The network of {here}'s provider failed {when}: the line held, and the way ended further out{hop}."
-    )
-}
-
-fn server(here: &str, why: &str, when: &str) -> String {
-    match why {
-        "" => format!("Our server did not answer {when}: from {here} all else could be reached."),
-        why => format!("The fault was at our own end {when}: {why}."),
-    }
-}
-
-fn path(here: &str, cohort: &Cohort, when: &str) -> String {
-    let others = if cohort.others.fine > 0 { ", and other sites reached us" } else { "" };
-    format!(
-        "The way between {here}'s provider and our server was broken {when}: all else could be reached{others}."
-    )
 }
 
 /// What is said as long as the device tells nothing.

@@ -3,17 +3,31 @@
 use agent::report::{Held, TlsError};
 use schedules::Millis;
 
-use super::Look;
+use super::{Look, uplink};
 use crate::domain::verdict::findings::Finding;
 use crate::domain::verdict::picture::Size;
 use crate::domain::verdict::sentence::long_span;
-use crate::domain::verdict::{Code, Evidence, route};
+use crate::domain::verdict::{Code, Cohort, Evidence, Others, route};
 
-/// By how much a clock may be off before a certificate is to blame on it.
-const CLOCK: Millis = Millis::from_secs(60);
+/// How exactly it is known how far a clock is off.
+const CLOCK: Millis = Millis::from_secs(5);
+/// By how much a clock must be off where nobody knows how much it takes for the certificate.
+const CLOCK_ALONE: Millis = Millis::from_secs(3_600);
 
 /// So many others dropped for each one that was fine, where the server was down for all.
 const MANY: u32 = 4;
+
+/// Whether so many others dropped at the same time that the server was down for all. Where all of them are sites of this
+/// site's provider, it may as well be the provider.
+pub(super) fn is_down_for_all(cohort: &Cohort) -> bool {
+    let others = &cohort.others;
+    others.dropped > others.of_provider.0 && same_for_most(others)
+}
+
+/// A server that is down is down for all; a few may be slow to notice.
+fn same_for_most(others: &Others) -> bool {
+    others.dropped > 0 && others.dropped >= others.fine.saturating_mul(MANY)
+}
 
 /// A fault there, where all before it holds.
 pub(super) fn find(look: &Look<'_>) -> Option<Finding> {
@@ -58,17 +72,19 @@ fn port(look: &Look<'_>) -> Finding {
             .push(Evidence::at(now.at, format!("the route to the server ended behind hop {}{hop}", end.hop)));
     }
     evidence.push(Evidence::of(others.told()));
-    // A server that is down is down for all; a few may be slow to notice.
-    let same = others.dropped > 0 && others.dropped >= others.fine.saturating_mul(MANY);
-    let (code, mut sure) = match (same, others.dropped, others.fine, refused) {
+    let near = uplink::is_server_near(look);
+    let (code, mut sure) = match (same_for_most(others), others.dropped, others.fine, refused) {
         (true, ..) => (Code::Server, 88),
+        // No provider lies between.
+        (false, 0, 0, _) if near => (Code::Server, 65),
+        (false, ..) if near => (Code::Server, 35),
         (false, 0, 0, true) => (Code::Server, 62),
         (false, 0, 0, false) => (Code::Path, 42),
         (false, 0, _, true) => (Code::Path, 50),
         (false, 0, _, false) => (Code::Path, 82),
         (false, ..) => (Code::Path, 58),
     };
-    if !named {
+    if !named && !near {
         sure -= 12;
     }
     Finding::new(code, sure, now.at, evidence)
@@ -102,6 +118,20 @@ fn mtu(look: &Look<'_>, (size, wanted): (Size, u32), sure: u8) -> Finding {
     Finding::new(Code::Mtu, sure, at, evidence).of(largest)
 }
 
+/// Whether a clock that is off by `skew` is why a certificate is not valid, how sure that is, and by how much it is off: by
+/// the right clock, the certificate must be valid. `clock_off`: how far the device's clock lies outside of its time.
+fn explains(error: TlsError, skew: Millis, clock_off: Option<Millis>) -> Option<(u8, Millis)> {
+    let off = Millis(skew.0.saturating_abs());
+    let is_ahead = skew > Millis::ZERO;
+    if off <= CLOCK || is_ahead != (error == TlsError::Expired) {
+        return None;
+    }
+    match clock_off {
+        Some(outside) => (off + CLOCK >= Millis(outside.0.saturating_abs())).then_some((92, off)),
+        None => (off > CLOCK_ALONE).then_some((70, off)),
+    }
+}
+
 fn tls(look: &Look<'_>) -> Option<Finding> {
     let now = look.now;
     let at = now.at;
@@ -122,9 +152,8 @@ fn tls(look: &Look<'_>) -> Option<Finding> {
     match error {
         TlsError::Expired | TlsError::NotYetValid => {
             let word = if error == TlsError::Expired { "not valid any more" } else { "not valid yet" };
-            let off = now.skew.map(|skew| Millis(skew.0.saturating_abs()));
-            let clock = match off {
-                Some(off) => (off > CLOCK).then_some((92, off)),
+            let clock = match now.skew {
+                Some(skew) => explains(error, skew, clock_off),
                 // Nobody knows how far off it was: before its time no certificate is shown by a right clock.
                 None if error == TlsError::NotYetValid => Some((65, clock_off.unwrap_or(Millis::ZERO))),
                 None => None,
@@ -168,6 +197,7 @@ fn answer(look: &Look<'_>) -> Finding {
                 at,
                 vec![Evidence::at(at, format!("the server answered with {status}"))],
             )
+            .of(format!("the server answered with {status}"))
         }
     }
 }

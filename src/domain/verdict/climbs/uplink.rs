@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use agent::report::{Family, Held, TlsError};
 
-use super::Look;
+use super::{Look, server};
 use crate::domain::verdict::findings::Finding;
-use crate::domain::verdict::picture::Anchor;
+use crate::domain::verdict::picture::{Anchor, Picture};
 use crate::domain::verdict::{Code, Evidence, route};
 
 /// A page that somebody in between gave.
@@ -62,8 +62,10 @@ pub(super) fn find(look: &Look<'_>) -> Option<Finding> {
         return None;
     }
     let (good, all) = (ok(&given), given.len());
+    // Where the server was lost by all, what only the way to it shows is nothing of this site's.
+    let by_all = look.now.connect() == Held::Fail && server::is_down_for_all(look.cohort);
     if good > 0 && good < all {
-        return (look.now.connect() == Held::Fail).then(|| transit(look, &given));
+        return (look.now.connect() == Held::Fail && !by_all).then(|| transit(look, &given));
     }
     if look.now.page() == Held::Ok {
         return None;
@@ -72,11 +74,32 @@ pub(super) fn find(look: &Look<'_>) -> Option<Finding> {
         return if good == 0 { cut(look, Some(all), ok(&next)) } else { None };
     }
     if !next.is_empty() {
-        let lost_on_the_way = ok(&next) < next.len();
-        return if lost_on_the_way { cut(look, None, ok(&next)) } else { None };
+        let good = ok(&next);
+        let lost_on_the_way = good < next.len() && !(by_all && good > 0);
+        return if lost_on_the_way { cut(look, None, good) } else { None };
     }
-    // Nothing but the way to the server itself was tried.
-    if look.now.connect() == Held::Fail { cut(look, None, 0) } else { None }
+    // Nothing but the way to the server itself was tried: that says something of the line only where there is one between.
+    if look.now.connect() == Held::Fail && !by_all && !is_server_near(look) {
+        cut(look, None, 0)
+    } else {
+        None
+    }
+}
+
+/// Whether nothing of a provider lies between the device and the server: it is on the device's own link, or it was the
+/// next hop, the one behind the gateway at most, on a good day.
+pub(super) fn is_server_near(look: &Look<'_>) -> bool {
+    /// The hop that follows the gateway.
+    const BEHIND_GATEWAY: u8 = 2;
+    let on_the_link = |picture: &Picture<'_>| {
+        look.now.connects().any(|(address, ..)| picture.is_local(address.ip()))
+            && look.now.connects().all(|(address, ..)| picture.is_local(address.ip()))
+    };
+    let next_hop = |then: &Picture<'_>| {
+        let mut there = then.ways().filter(|way| way.server).flat_map(|way| way.hops);
+        there.any(|hop| hop.last && hop.ttl <= BEHIND_GATEWAY)
+    };
+    on_the_link(look.now) || look.good_day.is_some_and(|then| on_the_link(then) || next_hop(then))
 }
 
 fn transit(look: &Look<'_>, given: &[Anchor]) -> Finding {
@@ -97,8 +120,9 @@ fn cut(look: &Look<'_>, named: Option<usize>, next: usize) -> Option<Finding> {
     if end.is_some_and(|end| end.reached) {
         return None;
     }
-    // The provider's own resolver answers, so the line to the provider holds.
-    let resolver = now.asked().find(|asked| asked.held == Held::Ok && !now.is_local(asked.resolver));
+    // The provider's own resolver answers, so the line to the provider holds. One with a private address may be the site's.
+    let of_provider = |at: IpAddr| !now.is_local(at) && !route::is_private(at);
+    let resolver = now.asked().find(|asked| asked.held == Held::Ok && of_provider(asked.resolver));
     let mut hop = end.map_or(0, |end| end.hop);
     if next > 0 || resolver.is_some() {
         hop = hop.max(look.provider_hop + 1);
@@ -153,7 +177,10 @@ fn cut(look: &Look<'_>, named: Option<usize>, next: usize) -> Option<Finding> {
     }
     let mut found = Finding::new(code, sure, now.at, evidence);
     found.address = end.and_then(|end| end.address);
-    Some(found.of(hop))
+    // A hop is named only where a route showed it, never where it was inferred from what else answered.
+    let least = if code == Code::ProviderCore { look.provider_hop + 1 } else { 2 };
+    let shown = end.filter(|end| end.hop >= least);
+    Some(shown.map_or(found.clone(), |end| found.of(end.hop)))
 }
 
 fn family_of(address: IpAddr) -> Family {
@@ -187,7 +214,11 @@ fn family(look: &Look<'_>, anchors: &[Anchor]) -> Option<Finding> {
         let had = now.address_of(broken) == Held::Ok
             || look.good_day.is_some_and(|then| then.address_of(broken) == Held::Ok);
         let named = anchors.iter().any(|anchor| anchor.given && family_of(anchor.address) == broken);
-        if good > 0 || bad == 0 || other_good == 0 || other_bad > 0 || !had {
+        // Our server alone says nothing of a family, unless it is reached over the other one: it may be down.
+        let same_server = now
+            .connects()
+            .any(|(at, refused, held)| family_of(at.ip()) == works && (held == Held::Ok || refused));
+        if good > 0 || bad == 0 || other_good == 0 || other_bad > 0 || !had || !(named || same_server) {
             continue;
         }
         let word = |family| match family {
