@@ -144,6 +144,15 @@ impl Code {
         matches!(self, Code::AgentRestart | Code::Sleep | Code::Reboot | Code::AddressChange)
     }
 
+    /// Whether what one device tells of it holds for all of the site that went out with it.
+    #[must_use]
+    pub fn is_of_site(self) -> bool {
+        matches!(
+            self,
+            Code::SitePower | Code::LastMile | Code::ProviderCore | Code::Transit | Code::Server | Code::Path
+        )
+    }
+
     /// Whether it is the customer's own power.
     #[must_use]
     pub fn is_own_power(self) -> bool {
@@ -209,6 +218,9 @@ const LEAST: u8 = 25;
 #[must_use]
 pub fn judge(dossier: &Dossier, cohort: &Cohort) -> Verdict {
     if dossier.is_empty() {
+        if let Some(found) = cohort::inbound_filter(dossier, cohort) {
+            return told(dossier, cohort, found, None, Vec::new());
+        }
         return match dossier.progress {
             Progress::Dark | Progress::Coming if cohort.has_agent => cohort::provisional(dossier, cohort),
             Progress::Dark => cohort::provisional(dossier, cohort),

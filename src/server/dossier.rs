@@ -57,7 +57,8 @@ impl Told {
         (record, at): (&Record, Time),
         gap: &Gap,
     ) -> Result<Gap> {
-        let gap = trimmed_gap(Clocks::new(dating, record, at).gap(gap));
+        let heard = verdicts::last_heard(tx, device)?;
+        let gap = trimmed_gap(Clocks::new(dating, record, at).heard(heard).gap(gap));
         let time = (gap.from.unwrap_or(gap.to), gap.to);
         self.time = wider(self.time, time);
         self.site = wider(self.site, time);

@@ -1,11 +1,13 @@
 //! Verdicts: where the fault of an outage was, as it was known when. Rows are only added; the last one counts.
 
 mod around;
+mod elsewhere;
 
 use schedules::{Millis, Time};
 use serde_json::{Value, json};
 
 pub use around::{around, dossier};
+pub use elsewhere::Elsewhere;
 
 use crate::domain::dossier::AROUND;
 use crate::domain::event::{About, Kind as Happened};
@@ -18,6 +20,8 @@ use crate::store::{Error, Result, Row, Tx, WriteTx, args, word};
 
 /// Devices of a site go down one after another: each is looked at again once this has passed.
 const SOON: Millis = Millis::from_secs(2);
+/// How close together devices of a site go down that have one cause.
+const TOGETHER: Millis = Millis::from_secs(60);
 /// The most verdicts on one outage that are kept; after that the last one is kept up to date.
 const MOST: i64 = 100;
 
@@ -176,6 +180,36 @@ pub fn judge_siblings_soon(tx: &WriteTx, device: DeviceId, (from, to): Interval,
         args![device.0, from - AROUND, to + AROUND, at],
     )?;
     Ok(())
+}
+
+/// Its verdict on an outage of `from` tells of the whole site: the outages of the other devices that began with it, of which
+/// it is not known where the fault was, are to be judged by it. What came to be known of one is not lost on the others
+/// because they were back first.
+///
+/// # Errors
+/// The database's.
+pub fn judge_unknown_siblings(tx: &WriteTx, device: DeviceId, from: Time) -> Result<()> {
+    tx.run(
+        "UPDATE outage SET verdict_at = $4 WHERE device_id IN (SELECT d.id FROM device d JOIN device own
+         ON own.site_id = d.site_id WHERE own.id = $1 AND d.id <> $1) AND retracted_at IS NULL
+         AND started_at BETWEEN $2 AND $3 AND (verdict_at IS NULL OR verdict_at > $4)
+         AND (SELECT v.code FROM verdict v WHERE v.outage_id = outage.id ORDER BY v.id DESC LIMIT 1)
+             IN ('provisional', 'unknown')",
+        args![device.0, from - TOGETHER, from + TOGETHER, tx.now],
+    )?;
+    Ok(())
+}
+
+/// When an agent was last heard before the call that is being taken in.
+///
+/// # Errors
+/// The database's.
+pub fn last_heard(tx: &Tx, device: DeviceId) -> Result<Option<Time>> {
+    let last =
+        tx.maybe("SELECT last_check_in_at FROM agent WHERE device_id = $1", args![device.0], |row| {
+            row.get::<Option<Time>>(0)
+        })?;
+    Ok(last.flatten())
 }
 
 /// The outages that last at its site are to be looked at soon: another device there went down.

@@ -15,13 +15,24 @@ pub struct Clocks<'a> {
     boot: Option<&'a str>,
     /// Readings of the device's clock, and when they were by the server's.
     known: Vec<(Time, Time)>,
+    /// When the server heard the device last before this call.
+    heard: Option<Time>,
 }
+
+/// By how much what a clock says may be later than what the server knows before the clock is not believed.
+const SLACK: Millis = Millis::from_secs(5);
 
 impl<'a> Clocks<'a> {
     /// Those of a record that happened at `at` by the server's clock.
     #[must_use]
     pub fn new(dating: Dating<'a>, record: &'a Record, at: Time) -> Clocks<'a> {
-        Clocks { dating, boot: record.boot.as_deref(), known: vec![(record.at, at)] }
+        Clocks { dating, boot: record.boot.as_deref(), known: vec![(record.at, at)], heard: None }
+    }
+
+    /// The same, of a device that the server last heard at `heard` before this call.
+    #[must_use]
+    pub fn heard(self, heard: Option<Time>) -> Clocks<'a> {
+        Clocks { heard, ..self }
     }
 
     /// How far the device's clock was ahead at the record, where that is known: it is by the time since boot alone.
@@ -45,11 +56,31 @@ impl<'a> Clocks<'a> {
         self.dating.date(at, Millis::ZERO, None)
     }
 
+    /// For what was in the boot before a gap that ended at `to`. A device without a clock that runs on its battery begins
+    /// with an old time: by its clock it would have checked in when the server heard nothing. Then what the server heard
+    /// last is when it checked in last.
+    fn before_gap(&self, at: Time, last: Option<&Moment>, to: Time) -> Time {
+        let checked_in_at = last.and_then(|last| last.checked_in_at);
+        match self.heard.zip(checked_in_at) {
+            Some((heard, checked_in_at))
+                if heard < to
+                    && self.dating.now + checked_in_at.since(self.dating.sent_at) > heard + SLACK =>
+            {
+                (heard + at.since(checked_in_at)).min(to)
+            }
+            Some(_) | None => self.by_clock(at),
+        }
+    }
+
     fn moment(&self, moment: &Moment, boot: Boot) -> Moment {
         let at = match boot {
             Boot::Same => self.dating.date(moment.at, moment.mono, self.boot),
             Boot::Earlier => self.by_clock(moment.at),
         };
+        Clocks::dated(moment, at)
+    }
+
+    fn dated(moment: &Moment, at: Time) -> Moment {
         let checked_in_at = moment.checked_in_at.map(|last| at + last.since(moment.at));
         Moment { at, checked_in_at, ..moment.clone() }
     }
@@ -65,14 +96,17 @@ impl<'a> Clocks<'a> {
     pub fn gap(&self, gap: &Gap) -> Gap {
         let boot = if gap.booted { Boot::Earlier } else { Boot::Same };
         let to = self.map(gap.to);
-        let last = gap.last.as_ref().map(|last| self.moment(last, boot));
+        let last = gap.last.as_ref().map(|last| match boot {
+            Boot::Same => self.moment(last, boot),
+            Boot::Earlier => Clocks::dated(last, self.before_gap(last.at, Some(last), to)),
+        });
         let from = match (boot, gap.from, &last) {
             (_, None, _) => None,
             (Boot::Same, Some(from), Some(last)) => {
                 Some(last.at + from.since(gap.last.as_ref().map_or(from, |last| last.at)))
             }
             (Boot::Same, Some(from), None) => Some(self.map(from)),
-            (Boot::Earlier, Some(from), _) => Some(self.by_clock(from)),
+            (Boot::Earlier, Some(from), _) => Some(self.before_gap(from, gap.last.as_ref(), to)),
         };
         let booted_at = gap.booted_at.map(|at| self.map(at).min(to));
         Gap { from: from.map(|from| from.min(to)), to, booted_at, last, ..gap.clone() }
@@ -179,6 +213,51 @@ mod tests {
         let told = Clocks::new(booted_anew, &record, NOW - Millis(1_000)).outage(&outage);
         let ago: Vec<i64> = told.before.iter().map(|line| NOW.since(line.at).0).collect();
         assert_eq!(ago, [80_000, 50_000, 38_000, 10_000]);
+    }
+
+    #[test]
+    fn a_clock_that_stood_still_while_there_was_no_power_is_not_believed() {
+        let minutes = |n: i64| Millis::from_secs(60 * n);
+        // The server heard it until half an hour ago; by its clock that was a minute before it called.
+        let (heard, stood) = (NOW - minutes(30), minutes(29));
+        let last = Moment {
+            at: heard + Millis(4_000) + stood,
+            checked_in_at: Some(heard + stood),
+            ..Moment::default()
+        };
+        let (from, to) = (Some(last.at), NOW - Millis(2_000));
+        let gap = Gap { from, to, booted: true, boots: 1, last: Some(last), ..cut() };
+        let record = record(What::Gap(gap.clone()));
+        let told = Clocks::new(dating(), &record, NOW - Millis(1_000)).heard(Some(heard)).gap(&gap);
+        assert_eq!(told.from, Some(heard + Millis(4_000)));
+        assert_eq!(told.last.and_then(|last| last.checked_in_at), Some(heard));
+        // An hour old: it is behind what it was before.
+        let an_hour_old = Dating { sent_at: NOW - minutes(60), ..dating() };
+        let last = Moment { at: heard, checked_in_at: Some(heard), ..Moment::default() };
+        let gap = Gap { from: Some(heard), last: Some(last), ..gap };
+        let clocks = Clocks::new(an_hour_old, &record, NOW - Millis(1_000));
+        assert_eq!(clocks.clone().heard(Some(heard)).gap(&gap).from, Some(heard));
+        // One that was heard since tells nothing of what was before.
+        assert_eq!(clocks.clone().heard(Some(NOW)).gap(&gap).from, clocks.gap(&gap).from);
+        // A clock that is right is believed: the last check-in may not have reached the server's memory.
+        let right = Moment { at: heard, checked_in_at: Some(heard - minutes(9)), ..Moment::default() };
+        let gap = Gap { from: Some(heard - minutes(9)), to: NOW, last: Some(right), ..gap };
+        let clocks = Clocks::new(dating(), &record, NOW - Millis(1_000)).heard(Some(heard));
+        assert_eq!(clocks.gap(&gap).from, Some(heard - minutes(9)));
+    }
+
+    fn cut() -> Gap {
+        Gap {
+            from: None,
+            to: NOW,
+            booted: true,
+            boots: 1,
+            booted_at: None,
+            restarted: true,
+            clean: false,
+            suspended: Millis::ZERO,
+            last: None,
+        }
     }
 
     #[test]

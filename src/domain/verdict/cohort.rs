@@ -1,6 +1,6 @@
 //! Those around a device: who else was out, what they tell, and whether the server itself could see.
 
-use agent::report::Gap;
+use agent::report::{AgentOutage, Gap};
 use schedules::{Millis, Time};
 
 use super::findings::Finding;
@@ -44,6 +44,8 @@ pub struct Sibling {
     pub dark: Vec<Interval>,
     /// When it was proven afterwards that it ran.
     pub ran: Vec<Interval>,
+    /// When its agent was last heard, where it has one: that tells each boot, so silence on it is a proof from then on.
+    pub heard: Option<Time>,
     /// The gaps of its record around the outage.
     pub gaps: Vec<Gap>,
     /// Where its own fault of that time was, and how sure that is.
@@ -51,16 +53,21 @@ pub struct Sibling {
 }
 
 impl Sibling {
-    /// Whether it ran all that time: nobody missed it, or its own record proves it.
+    /// Whether it ran all that time: its own record proves it, or nobody missed it. One without an agent may be back
+    /// before anybody misses it; one with an agent would tell of a boot once it is heard again.
     #[must_use]
     pub fn ran_through(&self, (from, to): Interval) -> bool {
+        /// So long nobody is out of reach without being missed.
+        const MISSED: Millis = Millis::from_secs(180);
         let overlaps = |&&(a, b): &&Interval| a < to && from < b;
         let off = self.gaps.iter().any(|gap| gap.booted && gap.from.unwrap_or(gap.to) < to && from < gap.to);
         let proven = self.ran.iter().any(|&(a, b)| a <= from && to <= b);
-        !off && (proven || self.dark.iter().find(overlaps).is_none())
+        let told = self.heard.is_some_and(|heard| heard >= to) || to.since(from) >= MISSED;
+        !off && (proven || (told && self.dark.iter().find(overlaps).is_none()))
     }
 
-    fn dark_since(&self, about: Time) -> bool {
+    /// Whether it went out of reach within a minute of `about`.
+    pub(super) fn dark_since(&self, about: Time) -> bool {
         let near = |from: Time| from.since(about).0.saturating_abs() <= TOGETHER.0;
         self.dark.iter().any(|&(from, to)| near(from) && to >= about)
     }
@@ -110,7 +117,7 @@ fn sites(count: u32, one: &str, many: &str) -> String {
 pub struct Cohort {
     /// Whether the device has an agent that could tell anything.
     pub has_agent: bool,
-    /// Whether its agent checked in all the time.
+    /// Whether its agent checked in all the time, from before the outage until now: one check-in since does not show that.
     pub reported: bool,
     /// Whether probes from outside were answered.
     pub inbound: Option<Inbound>,
@@ -169,9 +176,15 @@ pub(super) fn quiet(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
     inbound_filter(dossier, cohort)
 }
 
-fn inbound_filter(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
+/// What comes in is filtered: the agent checked in all the time, and probes from outside were not answered. An agent that
+/// was cut off itself does so as well after its first check-in: then it has recorded that.
+pub(super) fn inbound_filter(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
     let fails = matches!(cohort.inbound, Some(Inbound::Fails));
-    (cohort.reported && fails).then(|| {
+    let began = |told: &AgentOutage| told.began_at.max(dossier.from);
+    let cut_off = dossier.failures().next().is_some()
+        || dossier.told.as_ref().is_some_and(|told| told.ended_at.unwrap_or(dossier.end()) >= began(told))
+        || dossier.gaps.iter().any(|gap| gap.it.booted && gap.it.to >= dossier.from);
+    (cohort.reported && fails && !cut_off).then(|| {
         let evidence = vec![
             Evidence::at(dossier.from, "probes from outside were not answered"),
             Evidence::of("its agent checked in all the time"),
@@ -254,9 +267,7 @@ pub(super) fn provisional(dossier: &Dossier, cohort: &Cohort) -> Verdict {
 
 /// The device is back, and told nothing of its outage.
 pub(super) fn without_dossier(dossier: &Dossier, cohort: &Cohort) -> Verdict {
-    let found = inbound_filter(dossier, cohort)
-        .or_else(|| absence(dossier, cohort, None))
-        .or_else(|| as_siblings(dossier, cohort));
+    let found = absence(dossier, cohort, None).or_else(|| as_siblings(dossier, cohort));
     if let Some(found) = found {
         return super::told(dossier, cohort, found, None, Vec::new());
     }
@@ -282,16 +293,10 @@ pub(super) fn without_dossier(dossier: &Dossier, cohort: &Cohort) -> Verdict {
 
 /// What another device of the site tells holds for all of it, where that is about the whole site.
 fn as_siblings(dossier: &Dossier, cohort: &Cohort) -> Option<Finding> {
-    let of_all = |code: Code| {
-        matches!(
-            code,
-            Code::SitePower | Code::LastMile | Code::ProviderCore | Code::Transit | Code::Server | Code::Path
-        )
-    };
     let near = cohort.siblings.iter().filter(|sibling| sibling.dark_since(dossier.from));
     let best = near.filter_map(|sibling| sibling.verdict.map(|verdict| (sibling, verdict)));
     let (sibling, (code, sure)) =
-        best.filter(|(_, (code, _))| of_all(*code)).max_by_key(|(_, (_, sure))| *sure)?;
+        best.filter(|(_, (code, _))| code.is_of_site()).max_by_key(|(_, (_, sure))| *sure)?;
     let what = format!("{} at the same site went dark within a minute of it, and tells so", sibling.name);
     let sure = u8::try_from(u32::from(sure) * 8 / 10).unwrap_or(sure);
     let mut found = Finding::new(code, sure, dossier.from, vec![Evidence::of(what)]);

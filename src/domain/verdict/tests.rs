@@ -1,6 +1,7 @@
 //! A recorded dossier for each code and for its near misses, and dossiers of all kinds that must not make it panic.
 
 mod any;
+mod blame;
 mod table;
 mod two;
 mod way;

@@ -9,7 +9,7 @@ use crate::domain::dossier::Progress;
 use crate::domain::verdict::{Code, judge};
 use crate::store::events::Actor;
 use crate::store::outages::{self, Outage};
-use crate::store::verdicts::{self, IsFinal};
+use crate::store::verdicts::{self, Elsewhere, IsFinal};
 use crate::store::{Result, WriteTx, tickets};
 
 /// The most that are judged in one transaction: each looks at its whole site.
@@ -36,8 +36,9 @@ pub async fn step(app: &App) -> Result<Worked> {
     let known = app.known();
     app.store
         .submit(move |tx| {
+            let mut elsewhere = Elsewhere::default();
             for outage in verdicts::due(tx, tx.now, AT_ONCE)? {
-                look(tx, &known, &outages::get(tx, &outage.to_string())?)?;
+                look(tx, &known, &outages::get(tx, &outage.to_string())?, &mut elsewhere)?;
             }
             Result::Ok(())
         })
@@ -46,9 +47,9 @@ pub async fn step(app: &App) -> Result<Worked> {
 }
 
 /// Judges one outage.
-fn look(tx: &WriteTx, known: &Snapshot, outage: &Outage) -> Result<()> {
+fn look(tx: &WriteTx, known: &Snapshot, outage: &Outage, elsewhere: &mut Elsewhere) -> Result<()> {
     let dossier = verdicts::dossier(tx, outage, known.every)?;
-    let cohort = verdicts::around(tx, outage)?;
+    let cohort = verdicts::around(tx, outage, elsewhere)?;
     let verdict = judge(&dossier, &cohort);
     let is_final = match dossier.progress {
         Progress::Whole => IsFinal::Yes,
@@ -63,6 +64,9 @@ fn look(tx: &WriteTx, known: &Snapshot, outage: &Outage) -> Result<()> {
             tracing::info!(outage.id = outage.id.0, device.name = %outage.device.1, code = %verdict.code,
                 confidence = verdict.confidence, "verdict");
             tickets::look_soon(tx, outage.device.0)?;
+            if verdict.code.is_of_site() {
+                verdicts::judge_unknown_siblings(tx, outage.device.0, outage.started_at)?;
+            }
         }
     }
     verdicts::judge_at(tx, outage.id, next(outage, dossier.progress, tx.now))

@@ -1,5 +1,7 @@
 //! Dossiers that come in, and the verdicts that are given on them.
 
+mod judged;
+
 use std::net::IpAddr;
 
 use agent::report::{AgentOutage, Climb, Family, Gap, Held, Hop, Rung, Step, Transport, Why};

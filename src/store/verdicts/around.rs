@@ -1,23 +1,22 @@
 //! What a verdict is made of: the dossier of the device, and what is known of those around it.
 
+use agent::report::AgentOutage;
 use jiff::tz::TimeZone;
 use schedules::{Millis, Time};
 use serde_json::Value;
 
+use super::TOGETHER;
+use super::elsewhere::Elsewhere;
 use crate::domain::dossier::{AROUND, Dossier, Progress};
 use crate::domain::history::{Interval, timeline};
 use crate::domain::ids::DeviceId;
 use crate::domain::outage::Source;
-use crate::domain::verdict::{Absence, Code, Cohort, Inbound, Others, Sibling};
+use crate::domain::verdict::{Absence, Code, Cohort, Inbound, Sibling};
 use crate::store::outages::Outage;
 use crate::store::{Result, Row, Tx, args, dossiers, states};
 
 /// The most other devices of a site that are looked at; those with agents first.
 const MAX_SIBLINGS: u32 = 32;
-/// The most other sites that are counted.
-const MAX_SITES: u32 = 1_000;
-/// How close together sites drop that have one cause.
-const TOGETHER: Millis = Millis::from_secs(60);
 
 /// The dossier of an outage, as far as it is here. `settle`: how long after its end its agent had a chance to tell more.
 ///
@@ -47,7 +46,12 @@ pub fn dossier(tx: &Tx, outage: &Outage, settle: Millis) -> Result<Dossier> {
             if waiting == 0 && called && settled { Progress::Whole } else { Progress::Coming }
         }
     };
-    let last = records.told.as_ref().and_then(|told| told.before.last());
+    let end = outage.ended_at.unwrap_or(tx.now).max(outage.started_at);
+    let is_of_it = |told: &AgentOutage| {
+        told.began_at <= end && told.ended_at.is_none_or(|ended_at| ended_at >= outage.started_at - TOGETHER)
+    };
+    let told = records.told.filter(is_of_it);
+    let last = told.as_ref().and_then(|told| told.before.last());
     let last = last.or_else(|| records.gaps.iter().find_map(|gap| gap.it.last.as_ref())).cloned();
     Ok(Dossier {
         device: outage.device.1.clone(),
@@ -60,32 +64,41 @@ pub fn dossier(tx: &Tx, outage: &Outage, settle: Millis) -> Result<Dossier> {
         climbs: records.climbs,
         good_day: records.good_day,
         gaps: records.gaps,
-        told: records.told,
+        told,
         last,
     })
 }
 
-/// What is known of those around a device while it was out.
+/// What is known of those around a device while it was out. `elsewhere`: what is known of other sites already.
 ///
 /// # Errors
 /// The database's.
-pub fn around(tx: &Tx, outage: &Outage) -> Result<Cohort> {
+pub fn around(tx: &Tx, outage: &Outage, elsewhere: &mut Elsewhere) -> Result<Cohort> {
     let device = outage.device.0;
     let time = (outage.started_at, outage.ended_at.unwrap_or(tx.now).max(outage.started_at));
-    let agent =
-        tx.maybe("SELECT last_check_in_at FROM agent WHERE device_id = $1", args![device.0], |row| {
-            row.get::<Option<Time>>(0)
-        })?;
-    let checked_in = agent.flatten().is_some_and(|last| last > outage.started_at);
+    let is_agent = |_: &Row<'_>| Ok(());
+    let agent = tx.maybe("SELECT 1 FROM agent WHERE device_id = $1", args![device.0], is_agent)?;
+    let is_seen = outage.ended_at.is_none() && outage.source == Source::Seen;
     Ok(Cohort {
         has_agent: agent.is_some(),
-        reported: checked_in && outage.ended_at.is_none() && outage.source == Source::Seen,
+        reported: is_seen && reported(tx, device, outage.started_at)?,
         inbound: inbound(tx, device)?,
         siblings: siblings(tx, device, time)?,
         absences: absences(tx, time)?,
-        others: others(tx, device, time)?,
+        others: elsewhere.others(tx, device, time)?,
         moved: moved(tx, device, time)?,
     })
+}
+
+/// Whether an agent's check-ins were good since before `from`, and came since.
+fn reported(tx: &Tx, device: DeviceId, from: Time) -> Result<bool> {
+    let good = tx.maybe(
+        "SELECT 1 FROM checks c JOIN check_health h ON h.check_id = c.id WHERE c.device_id = $1 AND c.kind = 'check-in'
+         AND h.status IN ('ok', 'warn') AND h.run = 'good' AND h.since <= $2 AND h.last_at > $2",
+        args![device.0, from],
+        |_| Ok(()),
+    )?;
+    Ok(good.is_some())
 }
 
 fn inbound(tx: &Tx, device: DeviceId) -> Result<Option<Inbound>> {
@@ -105,14 +118,14 @@ fn inbound(tx: &Tx, device: DeviceId) -> Result<Option<Inbound>> {
 
 fn siblings(tx: &Tx, device: DeviceId, (from, to): Interval) -> Result<Vec<Sibling>> {
     let all = tx.all(
-        "SELECT d.id, d.name, a.device_id IS NOT NULL AS agent FROM device own JOIN device d ON d.site_id = own.site_id
+        "SELECT d.id, d.name, a.device_id IS NOT NULL AS agent, a.last_check_in_at FROM device own JOIN device d ON d.site_id = own.site_id
          LEFT JOIN agent a ON a.device_id = d.id WHERE own.id = $1 AND d.id <> $1 ORDER BY agent DESC, d.id LIMIT $2",
         args![device.0, MAX_SIBLINGS],
-        |row| Ok((DeviceId(row.get(0)?), row.get::<String>(1)?)),
+        |row| Ok((DeviceId(row.get(0)?), row.get::<String>(1)?, row.get::<Option<Time>>(3)?)),
     )?;
     let window = (from - AROUND, to + AROUND);
     let mut siblings = Vec::new();
-    for (id, name) in all {
+    for (id, name, heard) in all {
         let changes = states::between(tx, id, window.0, window.1)?;
         let spans = timeline(&changes, window.0, window.0, window.1.min(tx.now));
         let dark = spans.iter().filter(|span| !span.state.is_reachable()).map(|span| (span.from, span.to));
@@ -129,6 +142,7 @@ fn siblings(tx: &Tx, device: DeviceId, (from, to): Interval) -> Result<Vec<Sibli
             name,
             dark: dark.collect(),
             ran: states::proofs(tx, id, window)?.up,
+            heard,
             gaps: dossiers::gaps(tx, id, window)?,
             verdict,
         });
@@ -152,58 +166,35 @@ fn absences(tx: &Tx, (from, to): Interval) -> Result<Vec<(Interval, Absence)>> {
     Ok(all)
 }
 
-/// The other sites. One dropped where a device went down that hangs on nothing else of that site.
-fn others(tx: &Tx, device: DeviceId, (from, to): Interval) -> Result<Others> {
-    let (site, provider) = tx.one(
-        "SELECT d.site_id, s.provider FROM device d LEFT JOIN site s ON s.id = d.site_id WHERE d.id = $1",
-        args![device.0],
-        |row| {
-            Ok((row.get::<Option<i64>>(0)?.unwrap_or(0), row.get::<Option<String>>(1)?.unwrap_or_default()))
-        },
-    )?;
-    let top = "NOT EXISTS (SELECT 1 FROM device_parent p JOIN device up ON up.id = p.parent_id
-        WHERE p.device_id = d.id AND up.site_id = d.site_id)";
-    let count = |row: &Row<'_>| {
-        let count = |at: usize| Ok(u32::try_from(row.get::<i64>(at)?).unwrap_or(u32::MAX));
-        Result::Ok((count(0)?, count(1)?))
-    };
-    let (dropped, provider_dropped) = tx.one(
-        &format!(
-            "SELECT count(*), count(CASE WHEN sites.provider = $4 THEN 1 END) FROM (SELECT DISTINCT s.id, s.provider FROM outage o
-             JOIN device d ON d.id = o.device_id JOIN site s ON s.id = d.site_id WHERE o.started_at BETWEEN $1 AND $2
-             AND (o.ended_at IS NULL OR o.ended_at >= $5) AND o.retracted_at IS NULL AND s.id <> $3 AND {top} LIMIT {MAX_SITES}) AS sites"
-        ),
-        args![from - TOGETHER, from + TOGETHER, site, provider.as_str(), from],
-        count,
-    )?;
-    let (fine, provider_fine) = tx.one(
-        &format!(
-            "SELECT count(*), count(CASE WHEN sites.provider = $4 THEN 1 END) FROM (SELECT s.id, s.provider FROM site s WHERE s.id <> $3
-             AND EXISTS (SELECT 1 FROM device d WHERE d.site_id = s.id AND d.state IN ('up', 'degraded')
-             AND d.created_at < $1)
-             AND NOT EXISTS (SELECT 1 FROM device d JOIN outage o ON o.device_id = d.id WHERE d.site_id = s.id
-             AND o.started_at <= $2 AND (o.ended_at IS NULL OR o.ended_at >= $1) AND o.retracted_at IS NULL AND {top})
-             LIMIT {MAX_SITES}) AS sites"
-        ),
-        args![from, to, site, provider.as_str()],
-        count,
-    )?;
-    let known = !provider.is_empty();
-    Ok(Others {
-        dropped,
-        fine,
-        provider: known.then_some(provider),
-        of_provider: if known { (provider_dropped, provider_fine) } else { (0, 0) },
-    })
-}
-
+/// The device's last change of address in this time. Events have no order but that of their numbers, so those of the time
+/// are found by number first: a device may have years of them.
 fn moved(tx: &Tx, device: DeviceId, (from, to): Interval) -> Result<Option<(String, String)>> {
+    let until = to + AROUND;
     let body = tx.maybe(
-        "SELECT body FROM event WHERE device_id = $1 AND kind = 'device.address' AND at BETWEEN $2 AND $3
-         ORDER BY id DESC LIMIT 1",
-        args![device.0, from, to + AROUND],
+        "SELECT body FROM event WHERE device_id = $1 AND kind = 'device.address' AND id >= $2 AND id < $3
+         AND at BETWEEN $4 AND $5 ORDER BY id DESC LIMIT 1",
+        args![device.0, first_event(tx, from)?, first_event(tx, until + Millis(1))?, from, until],
         |row| row.get::<String>(0),
     )?;
     let body = body.and_then(|body| serde_json::from_str::<Value>(&body).ok());
     Ok(body.and_then(|body| Some((body["from"].as_str()?.to_owned(), body["to"].as_str()?.to_owned()))))
+}
+
+/// The number of the first event that is not older than `at`, by halving: their times rise with their numbers.
+fn first_event(tx: &Tx, at: Time) -> Result<i64> {
+    let (mut low, mut high) = tx.one(
+        "SELECT coalesce((SELECT id FROM event ORDER BY id LIMIT 1), 0), coalesce((SELECT id FROM event ORDER BY id DESC LIMIT 1), 0)",
+        args![],
+        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)? + 1)),
+    )?;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let older = tx.maybe(
+            "SELECT at < $2 FROM event WHERE id >= $1 ORDER BY id LIMIT 1",
+            args![middle, at],
+            |row| row.get::<i64>(0),
+        )?;
+        if older == Some(1) { low = middle + 1 } else { high = middle }
+    }
+    Ok(low)
 }

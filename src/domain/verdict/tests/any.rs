@@ -135,6 +135,7 @@ fn cohort() -> impl Strategy<Value = Cohort> {
             .prop_map(|(dark, gaps, tells)| Sibling {
                 dark,
                 gaps,
+                heard: tells.then_some(FROM),
                 verdict: tells.then_some((Code::LastMile, 250)),
                 ..sibling("a\nb")
             });

@@ -441,7 +441,7 @@ fn what_is_no_outage_and_what_comes_in() {
         ..moved
     };
     let filtered = Cohort { reported: true, inbound: Some(Inbound::Fails), ..others_fine() };
-    let open = Dossier { until: None, progress: Progress::Dark, ..told(empty()) };
+    let open = Dossier { until: None, progress: Progress::Dark, ..empty() };
     hold(vec![
         ("the address moved", moved, others_fine(), Code::AddressChange, 65..=90),
         ("it reports, and does not answer", open, filtered.clone(), Code::InboundFilter, 65..=90),
