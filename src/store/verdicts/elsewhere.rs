@@ -1,6 +1,7 @@
 //! What other sites did while one was out. Outages of one cause begin and end together, and are judged together: so what is
 //! asked of the database is asked once for each minute, for all sites, and each outage leaves its own site out.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use schedules::{Millis, Time};
@@ -8,7 +9,7 @@ use schedules::{Millis, Time};
 use crate::domain::history::Interval;
 use crate::domain::ids::DeviceId;
 use crate::domain::verdict::Others;
-use crate::store::{Result, Tx, args};
+use crate::store::{Result, Row, Tx, args};
 
 /// The most other sites that are counted.
 const MAX_SITES: usize = 1_000;
@@ -87,52 +88,55 @@ impl Elsewhere {
         })
     }
 
-    /// The sites that dropped within a minute of the one in which `from` lies.
     fn dropped(&mut self, tx: &Tx, from: Time) -> Result<&[Dropped]> {
         let key = minute(from);
-        if !self.dropped.contains_key(&key) {
-            let all = tx.all(
-                &format!(
-                    "SELECT s.id, s.provider, o.started_at, o.ended_at FROM outage o JOIN device d ON d.id = o.device_id
-                     JOIN site s ON s.id = d.site_id WHERE o.started_at BETWEEN $1 AND $2 AND o.retracted_at IS NULL AND {TOP}
-                     ORDER BY o.started_at LIMIT {MAX_OUTAGES}"
-                ),
-                args![start(key) - TOGETHER, start(key.saturating_add(1)) + TOGETHER],
-                |row| {
-                    let provider = row.get::<Option<String>>(1)?.unwrap_or_default();
-                    let place = Place { site: row.get(0)?, provider };
-                    Result::Ok(Dropped { place, from: row.get(2)?, until: row.get(3)? })
-                },
-            )?;
-            self.dropped.insert(key, all);
-        }
-        Ok(self.dropped.get(&key).map_or(&[], Vec::as_slice))
+        Ok(match self.dropped.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(dropped_about(tx, key)?),
+        })
     }
 
-    /// The sites that were fine in all of the minutes that this time touches.
     fn fine(&mut self, tx: &Tx, (from, to): Interval) -> Result<&[Place]> {
         let key = (minute(from), minute(to));
-        if !self.fine.contains_key(&key) {
-            let all = tx.all(
-                &format!(
-                    "SELECT s.id, s.provider FROM site s
-                     WHERE EXISTS (SELECT 1 FROM device d WHERE d.site_id = s.id AND d.state IN ('up', 'degraded')
-                     AND d.created_at < $3)
-                     AND NOT EXISTS (SELECT 1 FROM device d JOIN outage o ON o.device_id = d.id WHERE d.site_id = s.id
-                     AND o.started_at <= $2 AND (o.ended_at IS NULL OR o.ended_at >= $1) AND o.retracted_at IS NULL AND {TOP})
-                     ORDER BY s.id LIMIT {}",
-                    MAX_SITES + 1
-                ),
-                args![start(key.0), start(key.1.saturating_add(1)), from],
-                |row| {
-                    let provider = row.get::<Option<String>>(1)?.unwrap_or_default();
-                    Result::Ok(Place { site: row.get(0)?, provider })
-                },
-            )?;
-            self.fine.insert(key, all);
-        }
-        Ok(self.fine.get(&key).map_or(&[], Vec::as_slice))
+        Ok(match self.fine.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(fine_in(tx, key, from)?),
+        })
     }
+}
+
+/// The sites that dropped in this minute, the one before it or the one after it.
+fn dropped_about(tx: &Tx, minute: i64) -> Result<Vec<Dropped>> {
+    tx.all(
+        &format!(
+            "SELECT s.id, s.provider, o.started_at, o.ended_at FROM outage o JOIN device d ON d.id = o.device_id
+             JOIN site s ON s.id = d.site_id WHERE o.started_at BETWEEN $1 AND $2 AND o.retracted_at IS NULL AND {TOP}
+             ORDER BY o.started_at LIMIT {MAX_OUTAGES}"
+        ),
+        args![start(minute) - TOGETHER, start(minute.saturating_add(1)) + TOGETHER],
+        |row| Ok(Dropped { place: place(row)?, from: row.get(2)?, until: row.get(3)? }),
+    )
+}
+
+/// The sites that were fine in all of these minutes, as far as they were known by `from`.
+fn fine_in(tx: &Tx, (first, last): (i64, i64), from: Time) -> Result<Vec<Place>> {
+    tx.all(
+        &format!(
+            "SELECT s.id, s.provider FROM site s
+             WHERE EXISTS (SELECT 1 FROM device d WHERE d.site_id = s.id AND d.state IN ('up', 'degraded')
+             AND d.created_at < $3)
+             AND NOT EXISTS (SELECT 1 FROM device d JOIN outage o ON o.device_id = d.id WHERE d.site_id = s.id
+             AND o.started_at <= $2 AND (o.ended_at IS NULL OR o.ended_at >= $1) AND o.retracted_at IS NULL AND {TOP})
+             ORDER BY s.id LIMIT {}",
+            MAX_SITES + 1
+        ),
+        args![start(first), start(last.saturating_add(1)), from],
+        place,
+    )
+}
+
+fn place(row: &Row<'_>) -> Result<Place> {
+    Ok(Place { site: row.get(0)?, provider: row.get::<Option<String>>(1)?.unwrap_or_default() })
 }
 
 fn count(many: usize) -> u32 {
