@@ -65,11 +65,16 @@ async fn an_agent_that_has_just_come_back_did_not_report_without_a_break() {
     }
     assert_eq!(house.state("router"), State::Down);
     let outage = house.outage_of("router");
-    // Its first check-in: what it has recorded comes later.
-    let call = CheckIn { waiting: 700, ..house.empty_call("a") };
-    house.call(Credential::Secret(agent.secret), call, None).await.unwrap();
-    house.tells(&mut agent, 700, Vec::new()).await.unwrap();
+    // Its first check-in tells that it was cut off; a second one is needed for it to be well again.
+    let told = AgentOutage {
+        began_at: outage.started_at,
+        ended_at: Some(house.now()),
+        tries: 5,
+        ..AgentOutage::default()
+    };
+    house.tells(&mut agent, 0, vec![(house.now(), What::Outage(told))]).await.unwrap();
     house.turn(5).await;
+    assert_eq!(house.state("router"), State::Down, "it is not well yet");
     assert!(!house.codes(&outage).contains(&Code::InboundFilter), "{:#?}", house.verdicts(&outage));
     let began = outage.started_at;
     house
