@@ -93,8 +93,9 @@ pub fn around(tx: &Tx, outage: &Outage, elsewhere: &mut Elsewhere) -> Result<Coh
 /// Whether an agent's check-ins were good since before `from`, and came since.
 fn reported(tx: &Tx, device: DeviceId, from: Time) -> Result<bool> {
     let good = tx.maybe(
-        "SELECT 1 FROM checks c JOIN check_health h ON h.check_id = c.id WHERE c.device_id = $1 AND c.kind = 'check-in'
-         AND h.status IN ('ok', 'warn') AND h.run = 'good' AND h.since <= $2 AND h.last_at > $2",
+        "SELECT 1 FROM agent a JOIN checks c ON c.device_id = a.device_id JOIN check_health h ON h.check_id = c.id
+         WHERE a.device_id = $1 AND a.last_check_in_at > $2 AND c.kind = 'check-in' AND h.status IN ('ok', 'warn')
+         AND h.since <= $2",
         args![device.0, from],
         |_| Ok(()),
     )?;

@@ -76,23 +76,15 @@ async fn an_agent_that_has_just_come_back_did_not_report_without_a_break() {
     house.turn(5).await;
     assert_eq!(house.state("router"), State::Down, "it is not well yet");
     assert!(!house.codes(&outage).contains(&Code::InboundFilter), "{:#?}", house.verdicts(&outage));
-    let began = outage.started_at;
-    house
-        .write(move |tx| {
-            tx.run("UPDATE outage SET ended_at = NULL, verdict_at = NULL", crate::store::args![])?;
-            tx.run(
-                "UPDATE check_health SET status = 'ok', run = 'good', since = $1, last_at = $2
-                 WHERE check_id IN (SELECT id FROM checks WHERE kind = 'check-in')",
-                crate::store::args![began - secs(100), tx.now],
-            )
-        })
-        .await;
-    let id = outage.id.to_string();
-    let reported = house.app.store.read(move |tx| {
-        let outage = outages::get(tx, &id)?;
-        verdicts::around(tx, &outage, &mut Elsewhere::default()).map(|cohort| cohort.reported)
-    });
-    assert!(reported.unwrap(), "one whose check-ins were good since before did");
+    let reported = |started_at: Time| {
+        let outage = Outage { started_at, ended_at: None, ..outage.clone() };
+        let around = house.app.store.read(move |tx| verdicts::around(tx, &outage, &mut Elsewhere::default()));
+        around.unwrap().reported
+    };
+    assert!(!reported(outage.started_at), "one check-in since is no proof");
+    house.checks_in_for(60, &mut [&mut agent]).await;
+    assert!(!reported(outage.started_at), "it was not well all the time");
+    assert!(reported(house.now() - secs(20)), "its check-ins were good since before that");
 }
 
 #[tokio::test]
@@ -125,26 +117,20 @@ async fn other_sites_are_asked_about_once_for_all_that_are_judged_together() {
     let [a, b, rest @ ..] = &mut all[..] else { panic!("six of them") };
     let (a, b, fine) = (a.device, b.device, rest[0].device);
     house.checks_in_for(60, &mut rest.iter_mut().collect::<Vec<_>>()).await;
-    let (of_a, of_b) = (house.outage_of("a"), house.outage_of("b"));
+    let [from_a, from_b] = ["a", "b"].map(|name| house.outage_of(name).started_at);
     let now = house.now();
     let told = house
         .write(move |tx| {
             let mut elsewhere = Elsewhere::default();
-            let of_a = elsewhere.others(tx, a, (of_a.started_at, now))?;
-            tx.run("UPDATE device SET state = 'down' WHERE id = $1", crate::store::args![fine.0])?;
-            let of_b = elsewhere.others(tx, b, (of_b.started_at, now))?;
-            let anew = Elsewhere::default().others(tx, b, (of_b_start(tx, b)?, now))?;
+            let of_a = elsewhere.others(tx, a, (from_a, now))?;
+            outages::begin(tx, fine, now - secs(10), "no answer", None, &Actor::System)?;
+            let of_b = elsewhere.others(tx, b, (from_b, now))?;
+            let anew = Elsewhere::default().others(tx, b, (from_b, now))?;
             Ok([of_a, of_b, anew])
         })
         .await;
-    let others = |fine| Others { dropped: 1, fine, provider: None, of_provider: (0, 0) };
-    assert_eq!(told, [others(4), others(4), others(3)]);
-}
-
-fn of_b_start(tx: &WriteTx, device: DeviceId) -> crate::store::Result<Time> {
-    tx.one("SELECT max(started_at) FROM outage WHERE device_id = $1", crate::store::args![device.0], |row| {
-        row.get(0)
-    })
+    let others = |dropped, fine| Others { dropped, fine, provider: None, of_provider: (0, 0) };
+    assert_eq!(told, [others(1, 4), others(1, 4), others(2, 3)]);
 }
 
 #[tokio::test]
