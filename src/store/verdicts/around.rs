@@ -13,7 +13,7 @@ use crate::domain::ids::DeviceId;
 use crate::domain::outage::Source;
 use crate::domain::verdict::{Absence, Code, Cohort, Inbound, Sibling};
 use crate::store::outages::Outage;
-use crate::store::{Result, Row, Tx, args, dossiers, states};
+use crate::store::{Result, Row, Tx, args, dossiers, events, states};
 
 /// The most other devices of a site that are looked at; those with agents first.
 const MAX_SIBLINGS: u32 = 32;
@@ -174,28 +174,15 @@ fn moved(tx: &Tx, device: DeviceId, (from, to): Interval) -> Result<Option<(Stri
     let body = tx.maybe(
         "SELECT body FROM event WHERE device_id = $1 AND kind = 'device.address' AND id >= $2 AND id < $3
          AND at BETWEEN $4 AND $5 ORDER BY id DESC LIMIT 1",
-        args![device.0, first_event(tx, from)?, first_event(tx, until + Millis(1))?, from, until],
+        args![
+            device.0,
+            events::first_since(tx, from)?.0,
+            events::first_since(tx, until + Millis(1))?.0,
+            from,
+            until
+        ],
         |row| row.get::<String>(0),
     )?;
     let body = body.and_then(|body| serde_json::from_str::<Value>(&body).ok());
     Ok(body.and_then(|body| Some((body["from"].as_str()?.to_owned(), body["to"].as_str()?.to_owned()))))
-}
-
-/// The number of the first event that is not older than `at`, by halving: their times rise with their numbers.
-fn first_event(tx: &Tx, at: Time) -> Result<i64> {
-    let (mut low, mut high) = tx.one(
-        "SELECT coalesce((SELECT id FROM event ORDER BY id LIMIT 1), 0), coalesce((SELECT id FROM event ORDER BY id DESC LIMIT 1), 0)",
-        args![],
-        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)? + 1)),
-    )?;
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let older = tx.maybe(
-            "SELECT at < $2 FROM event WHERE id >= $1 ORDER BY id LIMIT 1",
-            args![middle, at],
-            |row| row.get::<i64>(0),
-        )?;
-        if older == Some(1) { low = middle + 1 } else { high = middle }
-    }
-    Ok(low)
 }
