@@ -1,7 +1,7 @@
 //! `lineman agent`: what runs at a device and reports to a server.
 
-use ::agent::home::HomeError;
-use ::agent::{JoinError, Status};
+use ::agent::home::{HomeError, has_set_aside};
+use ::agent::{Device, JoinError, Status};
 use clap::{Args, Subcommand};
 use exports::{Column, Table, Value};
 use schedules::Time;
@@ -64,12 +64,23 @@ impl AgentVerb {
             AgentVerb::Diagnose(options) => options.run(context),
             AgentVerb::Status => Ok(Output::Record(record(&Status::read(dir)?))),
             AgentVerb::Leave => {
-                let status = Status::read(dir)?;
-                let question =
-                    format!("leave {}, and forget {} records it has not got", status.server, status.backlog);
-                context.confirm(&question)?;
-                let (server, device) = ::agent::leave(dir)?;
-                Ok(Output::Said(record(&status), format!("left {server}, where it was device '{device}'\n")))
+                let status = match Status::read(dir) {
+                    // What cannot be read, or was set aside, can be forgotten all the same.
+                    Err(HomeError::Damaged { .. }) => Status::default(),
+                    Err(HomeError::NotJoined { .. }) if has_set_aside(dir) => Status::default(),
+                    status => status?,
+                };
+                if status.server.is_empty() {
+                    context.confirm("forget a server whose name cannot be read any more")?;
+                } else {
+                    let Status { server, backlog, .. } = &status;
+                    context.confirm(&format!("leave {server}, and forget {backlog} records it has not got"))?;
+                }
+                let said = match ::agent::leave(dir)? {
+                    Some((server, device)) => format!("left {server}, where it was device '{device}'\n"),
+                    None => "forgot the server; which one it was could not be read any more\n".to_owned(),
+                };
+                Ok(Output::Said(record(&status), said))
             }
             AgentVerb::Unit => {
                 let binary = std::env::current_exe();
@@ -81,9 +92,9 @@ impl AgentVerb {
 }
 
 fn run(context: &Context) -> Result<Output, Failure> {
-    let status = Status::read(&context.data)?;
-    let runtime = ::agent::runtime().map_err(|e| Failure::failed(format!("start the agent: {e}")))?;
-    runtime.block_on(async {
+    // Not the status: of a damaged database there is none, and this sets it aside.
+    let device = Device::open(&context.data)?;
+    let reporting = async {
         let heard = |kind| signal(kind).map_err(|e| Failure::failed(format!("listen for signals: {e}")));
         let (mut terminate, mut interrupt) =
             (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
@@ -95,14 +106,16 @@ fn run(context: &Context) -> Result<Output, Failure> {
             }
             stop.send_replace(true);
         });
-        match put(&format!("reporting to {} as device '{}'\n", status.server, status.device)) {
+        let identity = device.identity();
+        match put(&format!("reporting to {} as device '{}'\n", identity.server, identity.name)) {
             // That nobody reads it is no reason to stop.
             Err(failure) if failure.code == Code::NobodyReads => {}
             other => other?,
         }
-        ::agent::run_device(&context.data, context.clock.clone(), stopped).await?;
+        device.run(context.clock.clone(), stopped).await?;
         Ok(Output::Nothing)
-    })
+    };
+    ::agent::alone(reporting).map_err(|e| Failure::failed(format!("start the agent: {e}")))?
 }
 
 fn record(status: &Status) -> Table {
@@ -146,7 +159,7 @@ impl From<HomeError> for Failure {
         let code = match &error {
             HomeError::NotJoined { .. } => Code::NotFound,
             HomeError::InUse { .. } => Code::Conflict,
-            HomeError::Io { .. } | HomeError::Spool(_) => Code::Failed,
+            HomeError::Io { .. } | HomeError::Damaged { .. } | HomeError::Spool(_) => Code::Failed,
         };
         Failure::new(code, error.to_string())
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use ::agent::home::HomeError;
 use ::agent::ladder::{Server, climb, climb_without_server};
 use ::agent::report::{Climb, Family, Held, Hop, Plan, Rung, Step, Transport, Why};
 use clap::Args;
@@ -56,21 +57,23 @@ fn timeout(text: &str) -> Result<Millis, String> {
 impl DiagnoseOptions {
     /// Climbs, and prints what was found; fails where a step does not hold.
     pub fn run(self, context: &Context) -> Result<Output, Failure> {
-        let (joined, plan) = ::agent::home::ladder(&context.data)?.unzip();
+        let (joined, plan) = match ::agent::home::ladder(&context.data) {
+            // Whoever names the server needs nothing of what is damaged.
+            Err(HomeError::Damaged { .. }) if context.server.is_some() => (None, None),
+            found => found?.unzip(),
+        };
         let server = match &context.server {
             Some(url) => Some(named(url, joined)?),
             None => joined,
         };
         let plan = self.plan(plan.unwrap_or_default());
-        let runtime = ::agent::runtime().map_err(|e| Failure::failed(format!("start to look: {e}")))?;
-        let climb = runtime.block_on(async {
+        let climb = ::agent::alone(async {
             match &server {
                 Some(server) => climb(&plan, server, Why::Asked).await,
                 None => climb_without_server(&plan, Why::Asked).await,
             }
         });
-        // A name may still be waited for; nobody is interested any more.
-        runtime.shutdown_background();
+        let climb = climb.map_err(|e| Failure::failed(format!("start to look: {e}")))?;
         let at = context.clock.now();
         let verdict = on_the_spot(&climb, at, TimeZone::system());
         let said = told(&climb, server.as_ref(), verdict.as_ref());

@@ -3,7 +3,7 @@
 mod live;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ladder::Server;
 use crate::report::Plan;
-use crate::spool::{Glance, SpoolError};
+use crate::spool::{self, Glance, SpoolError};
 
 pub(crate) use live::Live;
 
@@ -53,9 +53,25 @@ pub enum HomeError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The database is damaged.
+    #[error(
+        "{path} is damaged: `lineman agent run` sets it aside and goes on with the identity in it; what it held for the \
+         server is lost"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// The database cannot be used.
     #[error(transparent)]
-    Spool(#[from] SpoolError),
+    Spool(SpoolError),
+}
+
+impl HomeError {
+    /// What `error` says of the database at `path`.
+    fn of(error: SpoolError, path: &Path) -> HomeError {
+        if error.is_corrupt() { HomeError::Damaged { path: path.to_owned() } } else { HomeError::Spool(error) }
+    }
 }
 
 /// The right to run on a data directory: one at a time, given back when it is dropped or its process ends.
@@ -76,14 +92,7 @@ impl Lock {
             move |source| HomeError::Io { what, path, source }
         };
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io("make", dir))?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(io("open", &path))?;
+        let mut file = lock_file(dir, &path).map_err(io("open", &path))?;
         let began = Instant::now();
         loop {
             match file.try_lock() {
@@ -101,12 +110,8 @@ impl Lock {
                 Err(TryLockError::Error(e)) => return Err(io("lock", &path)(e)),
             }
         }
-        let mark = |file: &mut File| {
-            file.set_len(0)?;
-            file.rewind()?;
-            writeln!(file, "{}", std::process::id())
-        };
-        mark(&mut file).map_err(io("write", &path))?;
+        // Whose it is serves people alone: where the disk is full the lock holds all the same.
+        drop(mark(&mut file));
         Ok(Lock { _file: file })
     }
 
@@ -121,6 +126,24 @@ impl Lock {
         file.read_to_string(&mut pid).ok()?;
         Some(pid.trim().parse().unwrap_or(0))
     }
+}
+
+/// The file that is locked. Where nothing can be written the one that is there will do, and else the directory.
+fn lock_file(dir: &Path, path: &Path) -> std::io::Result<File> {
+    let opened =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    opened.or_else(|error| match error.kind() {
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull => {
+            File::open(path).or_else(|_| File::open(dir))
+        }
+        _ => Err(error),
+    })
+}
+
+fn mark(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
 }
 
 /// How an agent stands, as `lineman agent status` shows it.
@@ -159,7 +182,7 @@ impl Status {
     /// How the agent of the data directory `dir` stands; also while it runs.
     ///
     /// # Errors
-    /// Where it has joined no server, or its database cannot be read.
+    /// Where it has joined no server, or its database is damaged or cannot be read.
     pub fn read(dir: &Path) -> Result<Status, HomeError> {
         let path = dir.join(SPOOL_FILE);
         let not_joined = || HomeError::NotJoined { dir: dir.to_owned() };
@@ -170,7 +193,7 @@ impl Status {
         if let Some(told) = pid.and_then(|_| live::ask(dir)).filter(|told| !told.state.is_empty()) {
             return Ok(Status { pid, ..told });
         }
-        let glance = Glance::at(&path)?;
+        let glance = Glance::at(&path).map_err(|e| HomeError::of(e, &path))?;
         let identity = glance.identity.ok_or_else(not_joined)?;
         let told =
             glance.status.and_then(|text| serde_json::from_str::<Status>(&text).ok()).unwrap_or_default();
@@ -198,27 +221,40 @@ pub fn ladder(dir: &Path) -> Result<Option<(Server, Plan)>, HomeError> {
     if !path.exists() {
         return Ok(None);
     }
-    let glance = Glance::at(&path)?;
+    let glance = Glance::at(&path).map_err(|e| HomeError::of(e, &path))?;
     let server = glance.identity.and_then(|identity| Server::at(&identity.server, identity.pin).ok());
     Ok(server.map(|server| (server, glance.ladder)))
 }
 
-/// Forgets the server, and all that was to be told it. Gives back which it was, and how the agent was called there.
+/// Whether a damaged database was set aside in the data directory `dir`.
+#[must_use]
+pub fn has_set_aside(dir: &Path) -> bool {
+    !spool::set_aside_at(&dir.join(SPOOL_FILE)).is_empty()
+}
+
+/// Forgets the server, and all that was to be told it, with what was set aside of it. Gives back which server it was and
+/// how the agent was called there, where that can still be read.
 ///
 /// # Errors
 /// Where no server was joined, an agent runs, or the files cannot be removed.
-pub fn leave(dir: &Path) -> Result<(String, String), HomeError> {
-    let status = Status::read(dir)?;
+pub fn leave(dir: &Path) -> Result<Option<(String, String)>, HomeError> {
+    let broken = spool::set_aside_at(&dir.join(SPOOL_FILE));
+    let whose = match Status::read(dir) {
+        Ok(status) => Some((status.server, status.device)),
+        Err(HomeError::Damaged { .. }) => None,
+        Err(HomeError::NotJoined { .. }) if !broken.is_empty() => None,
+        Err(other) => return Err(other),
+    };
     let _lock = Lock::take(dir)?;
-    for end in ["-wal", "-shm", ""] {
-        let path = dir.join(format!("{SPOOL_FILE}{end}"));
+    let own = ["-wal", "-shm", ""].map(|end| dir.join(format!("{SPOOL_FILE}{end}")));
+    for path in own.into_iter().chain(broken) {
         match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
                 return Err(HomeError::Io { what: "remove", path, source });
             }
             _ => {}
         }
     }
     drop(std::fs::remove_file(dir.join(live::SOCKET_FILE)));
-    Ok((status.server, status.device))
+    Ok(whose)
 }

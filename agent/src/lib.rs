@@ -16,5 +16,5 @@ mod unit;
 
 pub use home::{Status, leave};
 pub use join::{JoinError, JoinToken, join};
-pub use run::{Options, run, run_device, runtime};
+pub use run::{Device, Options, alone, run, runtime};
 pub use unit::unit;

@@ -1,12 +1,12 @@
 //! Drives the agent: asks the state machine what to do, does it, and sleeps until something is due. One thread is
 //! enough; nothing polls.
 
+mod device;
 mod record;
 mod steady;
 mod thin;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +15,14 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::facts::{self, Facts};
-use crate::home::{HomeError, Live, Lock, SPOOL_FILE, Status};
-use crate::link::{Http, Link, LinkError, UrlError};
+use crate::home::{HomeError, Status};
+use crate::link::{Link, LinkError, UrlError};
 use crate::probe::{Measured, Prober};
 use crate::recorder::{self, Recorder, Watch};
 use crate::report::{self, AgentInfo, CheckIn, Climb, MAX_RECORDS, Moment, Reply, What};
 use crate::spool::{Spool, SpoolError};
 use crate::state::{Do, Now, Standing, State};
+pub use device::{Device, alone, runtime};
 use record::{Disk, Outage};
 use steady::Steady;
 
@@ -66,52 +67,6 @@ pub enum Error {
     /// Its server's URL cannot be used.
     #[error(transparent)]
     Url(#[from] UrlError),
-}
-
-/// The runtime for an agent alone in its process: one thread, and a few that come and go for what blocks.
-///
-/// # Errors
-/// Where the system gives no threads or descriptors.
-pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(4)
-        .thread_keep_alive(Duration::from_secs(1))
-        .thread_stack_size(512 * 1024)
-        .on_thread_park(thin::on_park)
-        .build()
-}
-
-/// Runs the agent of the data directory `dir` until `stop` is true.
-///
-/// # Errors
-/// Where it has joined no server, another agent runs on the directory, or its database cannot be used.
-pub async fn run_device(dir: &Path, clock: Clock, stop: watch::Receiver<bool>) -> Result<(), Error> {
-    let not_joined = || HomeError::NotJoined { dir: dir.to_owned() };
-    if !dir.join(SPOOL_FILE).exists() {
-        return Err(not_joined().into());
-    }
-    let _lock = Lock::take(dir)?;
-    let spool = Spool::open(&dir.join(SPOOL_FILE))?;
-    let identity = spool.identity().ok_or_else(not_joined)?.clone();
-    let link = Http::new(&identity.server, &identity.secret, identity.pin)?;
-    tracing::info!(server = %identity.server, device = %identity.name, "the agent starts");
-    let told = watch::Sender::new(Status::default());
-    let _live = Live::open(dir, told.subscribe()).inspect_err(|e| {
-        tracing::warn!(error = %e, "no socket for `lineman agent status`: it says what was last written");
-    });
-    let options = Options {
-        clock,
-        spool,
-        link,
-        prober: Prober::new(),
-        stop,
-        wake: Arc::new(Notify::new()),
-        server: None,
-        name: identity.name,
-        told,
-    };
-    drive(options, Process::Own).await
 }
 
 /// Runs an agent until it is stopped: then it finishes the call under way, marks the stop, and returns.

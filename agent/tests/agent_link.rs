@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use agent::JoinToken;
 use agent::link::{Http, Link, LinkError};
 use agent::report::{CheckIn, Joined, Reply};
+use agent::spool::{Identity, Spool};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use schedules::{Millis, Time};
+use schedules::{Clock, Millis, Time};
 use sha2::{Digest, Sha256};
 
 /// One request as the server saw it.
@@ -393,7 +394,7 @@ fn joining_keeps_the_identity_and_leaving_forgets_it() {
     let in_use = agent::leave(dir.path()).unwrap_err().to_string();
     assert!(in_use.contains(&std::process::id().to_string()), "{in_use}");
     drop(lock);
-    assert_eq!(agent::leave(dir.path()).unwrap(), (url, "edge".to_owned()));
+    assert_eq!(agent::leave(dir.path()).unwrap(), Some((url, "edge".to_owned())));
     assert!(agent::Status::read(dir.path()).is_err());
 }
 
@@ -406,4 +407,69 @@ fn a_refused_token_changes_nothing() {
     let error = agent::join(dir.path(), &format!("http://127.0.0.1:{port}"), &token).unwrap_err();
     assert!(error.to_string().contains("the token was used"), "{error}");
     assert!(agent::Status::read(dir.path()).is_err());
+}
+
+/// A data directory that belongs to the server at `url`.
+fn joined(url: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(&dir.path().join("agent.db")).unwrap();
+    let identity = Identity {
+        server: url.to_owned(),
+        device: 7,
+        name: "edge".into(),
+        secret: "s3cret".into(),
+        pin: None,
+    };
+    spool.set_identity(&identity).unwrap();
+    dir
+}
+
+#[test]
+fn a_damaged_database_is_said_to_be_damaged_and_a_run_sets_it_aside_and_goes_on() {
+    let dir = joined("http://127.0.0.1:9");
+    let path = dir.path().join("agent.db");
+    let (whole, bytes) = (std::fs::metadata(&path).unwrap().len(), std::fs::read(&path).unwrap());
+    // The pages of all tables but the first few, which name them and the identity, are gone.
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let page: u64 = db.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
+    let root: u64 = db
+        .query_row("SELECT rootpage FROM sqlite_master WHERE name = 'records'", [], |row| row.get(0))
+        .unwrap();
+    db.close().unwrap();
+    let mut bad = bytes;
+    let (from, to) = (((root - 1) * page) as usize, (root * page) as usize);
+    assert!(to as u64 <= whole);
+    bad[from..to].fill(0x5a);
+    std::fs::write(&path, &bad).unwrap();
+
+    let said = agent::Status::read(dir.path()).unwrap_err().to_string();
+    assert!(said.contains("is damaged") && said.contains("`lineman agent run`"), "{said}");
+    let device = agent::Device::open(dir.path()).unwrap();
+    assert_eq!((&*device.identity().server, &*device.identity().name), ("http://127.0.0.1:9", "edge"));
+    drop(device);
+    assert_eq!(agent::Status::read(dir.path()).unwrap().device, "edge");
+    assert!(agent::home::has_set_aside(dir.path()), "to be looked at");
+
+    // Whoever leaves leaves no secret behind, and may leave what cannot be read.
+    std::fs::write(&path, &bad).unwrap();
+    assert_eq!(agent::leave(dir.path()).unwrap(), None);
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|file| file.file_name()).collect();
+    assert_eq!(left, ["agent.lock"]);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_server_that_takes_a_call_and_never_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dir = joined(&format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port()));
+    let device = agent::Device::open(dir.path()).unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let run = std::thread::spawn(move || agent::alone(device.run(Clock::system(), stopped)));
+    let (mut called, _) = listener.accept().unwrap();
+    called.read_exact(&mut [0; 4]).unwrap();
+    let began = Instant::now();
+    stop.send_replace(true);
+    run.join().unwrap().unwrap().unwrap();
+    // The call itself would go on for half a minute.
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    drop(called);
 }

@@ -8,6 +8,7 @@
 //! Bounded: the oldest records go first, those that tell of outages last, and what went is itself a record.
 //! `synchronous=NORMAL`: a commit survives the agent's death but not always the machine's.
 
+mod aside;
 mod lines;
 mod open;
 mod send;
@@ -24,6 +25,7 @@ use crate::report::{Boot, Config, Dropped, Moment, What};
 use lines::Lines;
 use write::{Limits, Row, Totals};
 
+pub(crate) use aside::set_aside_at;
 pub use open::Glance;
 
 /// How many sequence numbers one synced commit reserves.

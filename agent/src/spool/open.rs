@@ -10,10 +10,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use schedules::{Clock, Millis};
+use schedules::Millis;
 
 use super::lines::Lines;
-use super::{Identity, Spool, SpoolError};
+use super::{Identity, Spool, SpoolError, aside};
 use crate::report::{Config, Plan};
 
 /// The schema this program makes. A change adds a step to [`migrate`] and counts up.
@@ -314,7 +314,7 @@ fn begin_anew(path: &Path, error: &SpoolError) -> Result<Spool, SpoolError> {
     let identity = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .ok()
         .and_then(|db| read_identity(&db).ok().flatten());
-    let aside = set_aside(path).map_err(|e| SpoolError::Open { path: path.to_owned(), source: e.into() })?;
+    let aside = aside::set_aside(path).map_err(|e| SpoolError::Open { path: path.to_owned(), source: e.into() })?;
     tracing::error!(
         error = %error, path = %path.display(), aside = %aside.display(), identity = identity.is_some(),
         "the agent's database is damaged: it is set aside, and the records in it are lost"
@@ -326,24 +326,6 @@ fn begin_anew(path: &Path, error: &SpoolError) -> Result<Spool, SpoolError> {
     let mut spool = connect(path)?;
     spool.set_identity(&identity)?;
     Ok(spool)
-}
-
-/// Moves the database with its journal to a name that is free.
-fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
-    let beside = |end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    };
-    let aside = format!(".broken-{}", Clock::system().now().0);
-    std::fs::rename(path, beside(&aside))?;
-    for journal in ["-wal", "-shm"] {
-        let from = beside(journal);
-        if from.exists() {
-            std::fs::rename(from, beside(&format!("{aside}{journal}")))?;
-        }
-    }
-    Ok(beside(&aside))
 }
 
 #[cfg(test)]
