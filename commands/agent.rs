@@ -74,7 +74,8 @@ impl AgentVerb {
                     context.confirm("forget a server whose name cannot be read any more")?;
                 } else {
                     let Status { server, backlog, .. } = &status;
-                    context.confirm(&format!("leave {server}, and forget {backlog} records it has not got"))?;
+                    context
+                        .confirm(&format!("leave {server}, and forget {backlog} records it has not got"))?;
                 }
                 let said = match ::agent::leave(dir)? {
                     Some((server, device)) => format!("left {server}, where it was device '{device}'\n"),

@@ -70,7 +70,11 @@ pub enum HomeError {
 impl HomeError {
     /// What `error` says of the database at `path`.
     fn of(error: SpoolError, path: &Path) -> HomeError {
-        if error.is_corrupt() { HomeError::Damaged { path: path.to_owned() } } else { HomeError::Spool(error) }
+        if error.is_corrupt() {
+            HomeError::Damaged { path: path.to_owned() }
+        } else {
+            HomeError::Spool(error)
+        }
     }
 }
 

@@ -177,13 +177,13 @@ impl Route {
 
 impl<L: Link> Agent<L> {
     fn start(options: Options<L>) -> Result<Agent<L>, Error> {
-        let Options { clock, mut spool, link, prober, stop, wake, server, name, told: told_to } = options;
+        let Options { clock, spool, link, prober, stop, wake, server, name, told: told_to } = options;
         let steady = Steady::new(clock);
         let now = steady.now();
         let stamp = steady.stamp();
         let boot_id = facts::boot_id();
         let booted_at = now.wall - stamp.mono;
-        let before = spool.start(&boot_id, booted_at, stamp)?;
+        let (spool, before) = spool.begin(&boot_id, booted_at, stamp)?;
         let identity = spool.identity();
         let key = identity.map_or(0, |identity| identity.device.cast_unsigned());
         let url = identity.map(|identity| identity.server.clone());
@@ -396,10 +396,12 @@ impl<L: Link> Agent<L> {
     fn handle_answer(&mut self, answer: Result<Reply, LinkError>, now: Now) -> Result<(), Error> {
         match answer {
             Ok(reply) => {
-                self.spool.ack(reply.acked)?;
+                let forgotten = self.spool.ack(reply.acked);
+                self.meet(forgotten)?;
                 if let Some(config) = &reply.config {
                     tracing::info!(etag = %config.etag, checks = config.tasks.len(), "a new configuration");
-                    self.spool.set_config(config)?;
+                    let kept = self.spool.set_config(config);
+                    self.meet(kept)?;
                 }
                 self.told.last_check_in_at = Some(now.wall);
                 self.good_address = self.seen.as_ref().and_then(|status| status.address);
@@ -410,7 +412,7 @@ impl<L: Link> Agent<L> {
                 self.told.error = Some(error.to_string());
                 self.route.look_up();
                 if let LinkError::Bad { seq: Some(seq), error } = &error
-                    && self.spool.reject(*seq, error)?
+                    && self.set_aside(*seq, error)?
                 {
                     tracing::warn!(seq, error = %error, "the server cannot take a record: it is set aside");
                     self.state.handle_rejected(self.spool.waiting(), now);
@@ -499,7 +501,8 @@ impl<L: Link> Agent<L> {
         self.last_line();
         self.tell(now);
         self.write(now)?;
-        self.spool.stop(self.steady.stamp())?;
+        let stopped = self.spool.stop(self.steady.stamp());
+        self.meet(stopped)?;
         tracing::info!(backlog = self.spool.waiting(), "the agent stops");
         Ok(())
     }

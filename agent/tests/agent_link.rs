@@ -453,7 +453,8 @@ fn a_damaged_database_is_said_to_be_damaged_and_a_run_sets_it_aside_and_goes_on(
     // Whoever leaves leaves no secret behind, and may leave what cannot be read.
     std::fs::write(&path, &bad).unwrap();
     assert_eq!(agent::leave(dir.path()).unwrap(), None);
-    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|file| file.file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().flatten().map(|file| file.file_name()).collect();
     assert_eq!(left, ["agent.lock"]);
 }
 

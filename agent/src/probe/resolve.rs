@@ -10,7 +10,7 @@ use super::{Failed, Limit};
 
 /// The most names that are resolved at the same time: each holds a thread until the system's resolver is done, also
 /// where nobody waits for it any more.
-const AT_ONCE: usize = 8;
+pub(crate) const AT_ONCE: usize = 8;
 /// The most addresses of one name that are kept.
 const MAX_ADDRESSES: usize = 16;
 

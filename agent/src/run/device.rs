@@ -55,7 +55,8 @@ pub struct Device {
 }
 
 impl Device {
-    /// Opens the data directory `dir`. A damaged database is set aside, and the agent goes on with the identity in it.
+    /// Opens the data directory `dir`. A damaged database is set aside, and the agent goes on with the identity in it; where
+    /// the disk takes nothing, it goes on in memory.
     ///
     /// # Errors
     /// Where it has joined no server, another agent runs on the directory, or its database cannot be used.
@@ -65,7 +66,7 @@ impl Device {
             return Err(not_joined().into());
         }
         let lock = Lock::take(dir)?;
-        let spool = Spool::open(&dir.join(SPOOL_FILE))?;
+        let spool = Spool::open_or_stand_in(&dir.join(SPOOL_FILE))?;
         let identity = spool.identity().ok_or_else(not_joined)?.clone();
         Ok(Device { dir: dir.to_owned(), _lock: lock, spool, identity })
     }
@@ -100,5 +101,29 @@ impl Device {
             told,
         };
         drive(options, Process::Own).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::resolve::AT_ONCE;
+
+    #[test]
+    fn names_that_nobody_resolves_keep_no_call_waiting() {
+        // Those of probes, those of a climb or two, and the server's own.
+        let names = AT_ONCE + 5;
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let call = alone(async move {
+            for _ in 0..names {
+                let wait = Arc::clone(&wait);
+                tokio::task::spawn_blocking(move || wait.lock().unwrap().recv().is_ok());
+            }
+            let call = tokio::task::spawn_blocking(|| "answered");
+            tokio::time::timeout(Duration::from_secs(20), call).await
+        });
+        assert_eq!(call.unwrap().unwrap().unwrap(), "answered");
+        drop(done);
     }
 }

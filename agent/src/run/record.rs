@@ -18,6 +18,8 @@ use crate::state::{Kept, Now, Standing};
 const LONGEST_CLIMB: Duration = Duration::from_secs(120);
 /// On a good day so many lines are written at a time.
 const CALM: i64 = 20;
+/// How often a disk that took nothing at the start is tried again.
+const TRY_AGAIN: Millis = Millis::from_secs(300);
 
 /// The outage that goes on, as far as the driver knows more of it than the state machine.
 #[derive(Debug, Default)]
@@ -36,11 +38,13 @@ pub(super) struct Disk {
     presses: bool,
     /// Nothing can be written, and that was said.
     full: bool,
+    /// When it is tried whether a disk that took nothing takes something again.
+    try_at: Time,
 }
 
 impl Disk {
     pub(super) fn new(now: Now) -> Disk {
-        Disk { flushed_at: now.steady, presses: false, full: false }
+        Disk { flushed_at: now.steady, presses: false, full: false, try_at: now.steady + TRY_AGAIN }
     }
 
     pub(super) fn press(&mut self) {
@@ -229,6 +233,7 @@ impl<L: Link> Agent<L> {
     /// Writes what waits, where it is time: at once when something happened, line by line while the server does not
     /// answer, and seldom on a good day, when the server has everything anyway.
     pub(super) fn write(&mut self, now: Now) -> Result<(), Error> {
+        self.go_back_to_disk(now);
         self.keep_outage(now)?;
         let mut due = self.disk.flushed_at + self.state.record_every();
         if *self.state.standing() == Standing::Online {
@@ -246,8 +251,31 @@ impl<L: Link> Agent<L> {
         Ok(())
     }
 
+    /// Where a database in memory stands in for one that could not be written, and the server has all that is in it: goes
+    /// on with the one on the disk, if that can be written again, and with what waits there.
+    fn go_back_to_disk(&mut self, now: Now) {
+        let is_wanted = self.spool.is_stand_in() && now.steady >= self.disk.try_at;
+        if !is_wanted || self.spool.waiting() > 0 || self.call.is_some() {
+            return;
+        }
+        self.disk.try_at = now.steady + TRY_AGAIN;
+        let stamp = self.steady.stamp();
+        if let Some(spool) = self.spool.back_on_disk(&self.info.boot_id, self.info.booted_at, stamp) {
+            self.spool = spool;
+            self.state.handle_waiting(self.spool.waiting());
+        }
+    }
+
+    /// Sets a record aside that the server cannot take, or at least sends it no more. False: there is no such record.
+    pub(super) fn set_aside(&mut self, seq: u64, error: &str) -> Result<bool, Error> {
+        match self.spool.reject(seq, error) {
+            Ok(known) => Ok(known),
+            Err(e) => self.meet(Err(e)).map(|()| self.spool.skips(seq)),
+        }
+    }
+
     /// A full disk stops nothing; a damaged database ends the agent, so that its next start begins a new one.
-    fn meet(&mut self, written: Result<(), SpoolError>) -> Result<(), Error> {
+    pub(super) fn meet(&mut self, written: Result<(), SpoolError>) -> Result<(), Error> {
         match written {
             Ok(()) => self.disk.full = false,
             Err(e) if e.is_corrupt() => return Err(e.into()),

@@ -12,9 +12,11 @@ mod aside;
 mod lines;
 mod open;
 mod send;
+mod stand_in;
 mod write;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -140,6 +142,26 @@ impl SpoolError {
         matches!(e.code, rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
     }
 
+    /// Whether the disk takes nothing: it is full, or cannot be written any more.
+    #[must_use]
+    pub fn is_of_the_disk(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
+        match self {
+            SpoolError::Sql(rusqlite::Error::SqliteFailure(e, _)) => {
+                matches!(e.code, DiskFull | ReadOnly | SystemIoFailure | CannotOpen)
+            }
+            SpoolError::Open { source, .. } => {
+                let io = source.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+                matches!(io, Some(ErrorKind::StorageFull | ErrorKind::ReadOnlyFilesystem))
+            }
+            SpoolError::Newer { .. }
+            | SpoolError::IdentityLost { .. }
+            | SpoolError::Sql(_)
+            | SpoolError::Json(_)
+            | SpoolError::Random(_) => false,
+        }
+    }
+
     /// Whether somebody else has the database open.
     fn is_busy(&self) -> bool {
         let SpoolError::Sql(rusqlite::Error::SqliteFailure(e, _)) = self else { return false };
@@ -151,6 +173,8 @@ impl SpoolError {
 #[derive(Debug)]
 pub struct Spool {
     db: Connection,
+    /// The database in whose place this one is in memory.
+    stands_in_for: Option<PathBuf>,
     identity: Option<Identity>,
     log: String,
     boot: i64,
@@ -158,7 +182,12 @@ pub struct Spool {
     reserved: u64,
     /// The highest number that was ever handed out to be sent.
     sent_upto: u64,
-    /// How many records are in the database.
+    /// The highest number that was acknowledged, and whether records up to it are still to be deleted.
+    acked: u64,
+    owed: bool,
+    /// Records that are no records, or that the server cannot take, and that could not be set aside.
+    skipped: BTreeSet<u64>,
+    /// How many records are in the database, but for those that are to be deleted.
     stored: u64,
     /// How many there are with those that wait in memory, and how many bytes those take.
     count: u64,
@@ -172,6 +201,8 @@ pub struct Spool {
     newest: BTreeMap<i64, u64>,
     newest_status: Option<u64>,
     last_dropped: Option<(u64, Dropped)>,
+    /// What memory had no room for, while it could not be written: not told yet.
+    lost: Option<Dropped>,
     keep_for: Millis,
     keep_bytes: u64,
 }
@@ -192,7 +223,7 @@ impl Spool {
     /// How many records wait to be acknowledged.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.count
+        self.count.saturating_sub(self.skipped.len() as u64)
     }
 
     /// How many bytes those take.
@@ -216,16 +247,21 @@ impl Spool {
     /// # Errors
     /// Where it cannot be read. One that is no configuration is none.
     pub fn config(&self) -> Result<Option<Config>, SpoolError> {
-        Ok(open::meta(&self.db, "config")?.and_then(|text| serde_json::from_str(&text).ok()))
+        Ok(self.known("config")?.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
     /// Keeps the configuration, and the bounds that it sets.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where it cannot be written: then it is written with a later flush.
     pub fn set_config(&mut self, config: &Config) -> Result<(), SpoolError> {
         self.set_bounds(config.keep_for, config.keep_bytes);
-        self.set_meta("config", &serde_json::to_string(config)?)?;
+        let text = serde_json::to_string(config)?;
+        self.later.remove("config");
+        if let Err(e) = self.set_meta("config", &text) {
+            self.later.insert("config", Some(text));
+            return Err(e);
+        }
         // Folded in at once: so it is seen from outside as well.
         self.fold_in()
     }
@@ -236,7 +272,8 @@ impl Spool {
             self.keep_for = keep_for;
         }
         if keep_bytes > 0 {
-            self.keep_bytes = keep_bytes.max(MIN_KEEP_BYTES);
+            let most = if self.stands_in_for.is_some() { stand_in::MOST_BYTES } else { u64::MAX };
+            self.keep_bytes = keep_bytes.clamp(MIN_KEEP_BYTES, most);
         }
     }
 
@@ -370,10 +407,15 @@ impl Spool {
     ///
     /// # Errors
     /// Where a number cannot be reserved for them, or there are more than can be kept and they cannot be written; in the
-    /// first case none was added.
+    /// first case none was added, and that is told as what was dropped is.
     pub fn append(&mut self, whats: &[What], now: Stamp) -> Result<(), SpoolError> {
         // One more than `whats`: what is dropped is a record too.
-        self.reserve(self.next_seq + self.fresh.len() as u64 + whats.len() as u64)?;
+        let last = self.next_seq + self.fresh.len() as u64 + whats.len() as u64;
+        if let Err(e) = self.reserve(last) {
+            let lost = Dropped { count: whats.len() as u64, first_at: now.at, last_at: now.at };
+            self.lost = Some(write::merged(self.lost.take(), lost));
+            return Err(e);
+        }
         for what in whats {
             let row = Row::of(what, self.next_seq, now)?;
             match what {
@@ -428,7 +470,8 @@ impl Spool {
     /// Whether something waits to be written.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        !self.fresh.is_empty() || !self.later.is_empty() || self.lines.is_dirty()
+        let waits = !self.fresh.is_empty() || !self.later.is_empty() || self.lines.is_dirty();
+        waits || self.owed || self.lost.is_some()
     }
 
     /// Writes what waits in memory in one transaction, and throws the oldest away where there is too much.
@@ -444,8 +487,15 @@ impl Spool {
     }
 
     fn write(&mut self, now: Stamp) -> Result<(), SpoolError> {
+        if self.lost.is_some() {
+            // What is told of it is a record too.
+            self.reserve(self.next_seq)?;
+        }
         let mut next = Totals::of(self);
         let tx = self.db.transaction()?;
+        if self.owed {
+            tx.prepare_cached("DELETE FROM records WHERE seq <= $1")?.execute([self.acked])?;
+        }
         for row in &self.fresh {
             row.insert(&tx, self.boot)?;
         }
@@ -458,9 +508,10 @@ impl Spool {
         let lines = self.lines.write(&tx, self.boot, now)?;
         let limits =
             Limits { keep_for: self.keep_for, keep_bytes: self.keep_bytes, sent_upto: self.sent_upto };
-        next.bound(&tx, &limits, self.boot, now)?;
+        next.bound(&tx, &limits, self.lost.clone(), self.boot, now)?;
         tx.commit()?;
         next.keep(self);
+        (self.owed, self.lost) = (false, None);
         self.lines.written(lines);
         self.stored = self.count;
         self.fresh.clear();
@@ -469,23 +520,26 @@ impl Spool {
         Ok(())
     }
 
-    /// Where nothing can be written, memory keeps the newest.
+    /// Where nothing can be written, memory keeps the newest; what goes is told when something can.
     fn shed(&mut self) {
-        let mut shed = 0_u64;
+        let mut shed: Option<Dropped> = None;
         while self.fresh_bytes > MAX_FRESH_BYTES
             && let Some(row) = self.fresh.pop_front()
         {
             self.fresh_bytes -= row.bytes;
             self.bytes = self.bytes.saturating_sub(row.bytes);
             self.count = self.count.saturating_sub(1);
-            shed += 1;
+            shed = Some(write::merged(shed, row.dropped()));
         }
         self.lines.shed();
-        if shed > 0 {
-            tracing::debug!(count = shed, "records are lost: they cannot be written");
+        if let Some(shed) = shed {
+            tracing::debug!(count = shed.count, "records are lost: they cannot be written");
+            self.lost = Some(write::merged(self.lost.take(), shed));
         }
     }
 }
 
+#[cfg(test)]
+mod disk_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Opening the agent's database: its schema, what to do with a damaged or a newer one, and the things known by name.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -75,10 +75,15 @@ impl Spool {
     /// # Errors
     /// Where it cannot be made.
     pub fn in_memory() -> Result<Spool, SpoolError> {
-        let mut db = Connection::open_in_memory()?;
-        migrate(&mut db, Path::new(":memory:"))?;
-        load(db)
+        load(empty()?)
     }
+}
+
+/// An empty database in memory.
+pub(super) fn empty() -> Result<Connection, SpoolError> {
+    let mut db = Connection::open_in_memory()?;
+    migrate(&mut db, Path::new(":memory:"))?;
+    Ok(db)
 }
 
 /// What another process may know of an agent's database.
@@ -128,7 +133,7 @@ impl Glance {
 }
 
 /// The database at `path` without its journal and without locks, as SQLite's URIs name it.
-fn as_it_was(path: &Path) -> PathBuf {
+pub(super) fn as_it_was(path: &Path) -> PathBuf {
     let mut uri = OsString::from("file:");
     for byte in path.as_os_str().as_bytes() {
         match byte {
@@ -140,8 +145,14 @@ fn as_it_was(path: &Path) -> PathBuf {
     uri.into()
 }
 
+/// What is known by this name. What is no text any more is not known.
 pub(super) fn meta(db: &Connection, key: &str) -> Result<Option<String>, SpoolError> {
-    Ok(db.query_row("SELECT value FROM meta WHERE key = $1", [key], |row| row.get(0)).optional()?)
+    let text = db
+        .query_row("SELECT value FROM meta WHERE key = $1", [key], |row| {
+            Ok(row.get_ref(0)?.as_str().ok().map(ToOwned::to_owned))
+        })
+        .optional()?;
+    Ok(text.flatten())
 }
 
 pub(super) fn set_meta(db: &Connection, key: &str, value: &str) -> Result<(), SpoolError> {
@@ -249,7 +260,7 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), SpoolError> {
     Ok(())
 }
 
-fn load(db: Connection) -> Result<Spool, SpoolError> {
+pub(super) fn load(db: Connection) -> Result<Spool, SpoolError> {
     db.set_prepared_statement_cache_capacity(16);
     let (count, bytes) =
         db.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM records", [], |row| {
@@ -285,12 +296,16 @@ fn load(db: Connection) -> Result<Spool, SpoolError> {
     let next_seq = (last + 1).max(stopped_at);
     let mut spool = Spool {
         db,
+        stands_in_for: None,
         identity,
         log,
         boot: 0,
         next_seq,
         reserved,
         sent_upto: next_seq - 1,
+        acked: 0,
+        owed: false,
+        skipped: BTreeSet::new(),
         stored: count,
         count,
         bytes,
@@ -301,6 +316,7 @@ fn load(db: Connection) -> Result<Spool, SpoolError> {
         newest,
         newest_status,
         last_dropped: None,
+        lost: None,
         keep_for: Millis::from_secs(7 * 86_400),
         keep_bytes: 64 * 1024 * 1024,
     };
@@ -314,7 +330,8 @@ fn begin_anew(path: &Path, error: &SpoolError) -> Result<Spool, SpoolError> {
     let identity = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .ok()
         .and_then(|db| read_identity(&db).ok().flatten());
-    let aside = aside::set_aside(path).map_err(|e| SpoolError::Open { path: path.to_owned(), source: e.into() })?;
+    let aside =
+        aside::set_aside(path).map_err(|e| SpoolError::Open { path: path.to_owned(), source: e.into() })?;
     tracing::error!(
         error = %error, path = %path.display(), aside = %aside.display(), identity = identity.is_some(),
         "the agent's database is damaged: it is set aside, and the records in it are lost"

@@ -6,6 +6,9 @@ use schedules::{Millis, Time};
 use super::{MAX_CURRENT_BYTES, MAX_REJECTED, Spool, SpoolError, open};
 use crate::report::{Record, What};
 
+/// How many records are remembered that could not be set aside.
+const MAX_SKIPPED: usize = 10_000;
+
 impl Spool {
     /// The oldest records, in order: at most `limit`, and about `max_bytes` of them.
     ///
@@ -17,25 +20,32 @@ impl Spool {
         let mut bytes = 0;
         let mut full = false;
         if self.stored > 0 {
+            // No limit here: what is broken is none of those that are sent, and nothing newer goes before what is stored.
             let mut select = self.db.prepare_cached(
                 "SELECT r.seq, r.at, r.mono, r.boot, b.id, r.body FROM records r JOIN boots b ON b.no = r.boot \
-                 ORDER BY r.seq LIMIT $1",
+                 WHERE r.seq > $1 ORDER BY r.seq",
             )?;
-            let mut rows = select.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let mut rows = select.query([self.acked])?;
             while let Some(row) = rows.next()? {
-                let size = row.get_ref(5)?.as_str().map_or(0, str::len);
-                if !records.is_empty() && bytes + size > max_bytes {
+                if self.skipped.contains(&row.get(0)?) {
+                    continue;
+                }
+                let size = row.get_ref(5)?.as_bytes().map_or(0, <[u8]>::len);
+                let is_full = records.len() >= limit || (!records.is_empty() && bytes + size > max_bytes);
+                if is_full || broken.len() >= limit {
                     full = true;
                     break;
                 }
-                bytes += size;
                 match read_record(row, self.boot)? {
-                    Ok(record) => records.push(record),
+                    Ok(record) => {
+                        bytes += size;
+                        records.push(record);
+                    }
                     Err(bad) => broken.push(bad),
                 }
             }
         }
-        for row in &self.fresh {
+        for row in self.fresh.iter().filter(|row| !self.skipped.contains(&row.seq)) {
             if full || records.len() >= limit || (!records.is_empty() && bytes + row.body.len() > max_bytes) {
                 break;
             }
@@ -43,7 +53,11 @@ impl Spool {
             records.push(row.record()?);
         }
         for (seq, error) in broken {
-            self.reject(seq, &error)?;
+            tracing::warn!(seq, error = %error, "a record cannot be read any more: it is set aside");
+            match self.reject(seq, &error) {
+                Err(e) if !e.is_corrupt() => {}
+                other => drop(other?),
+            }
         }
         self.sent_upto = self.sent_upto.max(records.last().map_or(0, |record: &Record| record.seq));
         Ok(records)
@@ -68,7 +82,7 @@ impl Spool {
             } else {
                 let mut rows = select.query([newest])?;
                 let Some(row) = rows.next()? else { continue };
-                bytes += row.get_ref(5)?.as_str().map_or(0, str::len);
+                bytes += row.get_ref(5)?.as_bytes().map_or(0, <[u8]>::len);
                 let Ok(record) = read_record(row, self.boot)? else { continue };
                 record
             };
@@ -88,7 +102,7 @@ impl Spool {
     /// put back from a copy): then the log gets a new identity, and nothing is forgotten.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where it cannot be written. The records are forgotten all the same, and deleted with a later flush.
     pub fn ack(&mut self, upto: u64) -> Result<(), SpoolError> {
         if upto >= self.next_seq {
             tracing::warn!(
@@ -99,17 +113,19 @@ impl Spool {
             self.log = open::random_id()?;
             return open::set_meta(&self.db, "log", &self.log);
         }
-        if self.stored > 0 {
-            let tx = self.db.transaction()?;
-            let (count, bytes): (u64, u64) = tx
-                .prepare_cached("SELECT count(*), coalesce(sum(bytes), 0) FROM records WHERE seq <= $1")?
-                .query_row([upto], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            tx.prepare_cached("DELETE FROM records WHERE seq <= $1")?.execute([upto])?;
-            tx.commit()?;
+        if self.stored > 0 && upto > self.acked {
+            let (count, bytes): (u64, u64) = self
+                .db
+                .prepare_cached(
+                    "SELECT count(*), coalesce(sum(bytes), 0) FROM records WHERE seq > $1 AND seq <= $2",
+                )?
+                .query_row([self.acked, upto], |row| Ok((row.get(0)?, row.get(1)?)))?;
             self.stored = self.stored.saturating_sub(count);
             self.count = self.count.saturating_sub(count);
             self.bytes = self.bytes.saturating_sub(bytes);
+            self.owed |= count > 0;
         }
+        self.acked = self.acked.max(upto);
         while self.fresh.front().is_some_and(|row| row.seq <= upto)
             && let Some(row) = self.fresh.pop_front()
         {
@@ -117,25 +133,48 @@ impl Spool {
         }
         self.newest.retain(|_, seq| *seq > upto);
         self.newest_status = self.newest_status.filter(|seq| *seq > upto);
+        self.skipped.retain(|seq| *seq > upto);
+        if self.owed {
+            self.db.prepare_cached("DELETE FROM records WHERE seq <= $1")?.execute([self.acked])?;
+            self.owed = false;
+        }
         Ok(())
     }
 
     /// Sets one record aside that the server cannot take. False: there is no such record.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where it cannot be written. It is not sent again until the next start all the same.
     pub fn reject(&mut self, seq: u64, error: &str) -> Result<bool, SpoolError> {
-        let tx = self.db.transaction()?;
+        self.newest.retain(|_, newest| *newest != seq);
+        self.newest_status = self.newest_status.filter(|newest| *newest != seq);
+        let moved = self.move_aside(seq, error);
+        let is_here = seq > self.acked && seq < self.next_seq;
+        if moved.is_err() && is_here && self.skipped.len() < MAX_SKIPPED {
+            self.skipped.insert(seq);
+        }
+        moved
+    }
+
+    /// Whether a record is not sent, because it could not be set aside.
+    #[must_use]
+    pub fn skips(&self, seq: u64) -> bool {
+        self.skipped.contains(&seq)
+    }
+
+    fn move_aside(&mut self, seq: u64, error: &str) -> Result<bool, SpoolError> {
         let place = self.fresh.iter().position(|row| row.seq == seq);
+        let tx = self.db.transaction()?;
         let (at, bytes, body) = if let Some(row) = place.and_then(|place| self.fresh.get(place)) {
             (row.stamp.at.0, row.bytes, row.body.clone())
         } else {
             let row = tx
                 .query_row("SELECT at, bytes, body FROM records WHERE seq = $1", [seq], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                    let body = String::from_utf8_lossy(row.get_ref(2)?.as_bytes()?).into_owned();
+                    Ok((row.get(0)?, row.get(1)?, body))
                 })
                 .optional()?;
-            let Some(row) = row else { return Ok(false) };
+            let Some(row) = row.filter(|_| seq > self.acked) else { return Ok(false) };
             row
         };
         tx.execute(
@@ -156,8 +195,6 @@ impl Spool {
                 self.bytes = self.bytes.saturating_sub(bytes);
             }
         }
-        self.newest.retain(|_, newest| *newest != seq);
-        self.newest_status = self.newest_status.filter(|newest| *newest != seq);
         Ok(true)
     }
 
@@ -180,13 +217,18 @@ impl Spool {
 /// A record of the current boot names no boot.
 fn read_record(row: &rusqlite::Row<'_>, boot: i64) -> Result<Result<Record, (u64, String)>, SpoolError> {
     let seq = row.get(0)?;
-    let body = row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?;
-    Ok(match serde_json::from_str::<What>(body) {
+    let body = row.get_ref(5)?.as_bytes().map_err(rusqlite::Error::from)?;
+    let boot_id = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
+    Ok(match serde_json::from_slice::<What>(body) {
         Ok(what) => Ok(Record {
             seq,
             at: Time(row.get(1)?),
             mono: Millis(row.get(2)?),
-            boot: if row.get::<_, i64>(3)? == boot { None } else { Some(row.get(4)?) },
+            boot: if row.get::<_, i64>(3)? == boot {
+                None
+            } else {
+                Some(boot_id(row.get_ref(4)?.as_bytes().map_err(rusqlite::Error::from)?))
+            },
             what,
         }),
         Err(e) => Err((seq, format!("this is no record: {e}"))),

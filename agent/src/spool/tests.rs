@@ -6,11 +6,11 @@ use super::write::kind;
 use super::*;
 use crate::report::{AgentOutage, CheckResult, Outcome, Record, Status};
 
-fn stamp(ms: i64) -> Stamp {
+pub(super) fn stamp(ms: i64) -> Stamp {
     Stamp { at: Time(1_700_000_000_000 + ms), mono: Millis(ms) }
 }
 
-fn result(check: i64) -> What {
+pub(super) fn result(check: i64) -> What {
     What::Result(CheckResult {
         check,
         outcome: Outcome::Ok,
@@ -22,7 +22,7 @@ fn result(check: i64) -> What {
     })
 }
 
-fn outage() -> What {
+pub(super) fn outage() -> What {
     What::Outage(AgentOutage {
         began_at: Time(1),
         ended_at: None,
@@ -32,7 +32,7 @@ fn outage() -> What {
     })
 }
 
-fn identity() -> Identity {
+pub(super) fn identity() -> Identity {
     Identity {
         server: "https://192.0.2.1".into(),
         device: 7,
@@ -42,7 +42,7 @@ fn identity() -> Identity {
     }
 }
 
-fn seqs(records: &[Record]) -> Vec<u64> {
+pub(super) fn seqs(records: &[Record]) -> Vec<u64> {
     records.iter().map(|record| record.seq).collect()
 }
 
@@ -301,7 +301,7 @@ fn only_the_owner_can_read_the_database() {
 }
 
 /// What a device's line is like after `n` half minutes: as rich as they come.
-fn line(n: i64) -> Moment {
+pub(super) fn line(n: i64) -> Moment {
     Moment {
         at: Time(1_700_000_000_000 + n * 30_000 + n % 7),
         mono: Millis(n * 30_000 + n % 7),
@@ -531,5 +531,15 @@ fn where_nothing_can_be_written_memory_keeps_the_newest_and_is_bounded() {
     spool.db.pragma_update(None, "query_only", false).unwrap();
     spool.flush(stamp(5_000)).unwrap();
     assert_eq!(spool.waiting(), spool.stored);
+    let (mut lost, mut kept) = (0, 0);
+    for record in spool.batch(usize::MAX, usize::MAX).unwrap() {
+        match record.what {
+            What::Dropped(gone) => lost += gone.count,
+            _ => kept += 1,
+        }
+    }
+    // The start's own record was the first to go.
+    assert_eq!(lost + kept, 5_001, "{lost} lost, and told");
+    assert!(lost > 0);
     assert_eq!(spool.lines(3).unwrap(), (4_997..5_000).map(line).collect::<Vec<_>>());
 }

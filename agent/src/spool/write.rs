@@ -37,6 +37,11 @@ impl Row {
         Ok(Row { seq, stamp, kind: kind(what), kept, check, bytes, body })
     }
 
+    /// What is told of it where it is lost.
+    pub(super) fn dropped(&self) -> Dropped {
+        Dropped { count: 1, first_at: self.stamp.at, last_at: self.stamp.at }
+    }
+
     /// As it is sent: of the boot that goes on.
     pub(super) fn record(&self) -> Result<Record, SpoolError> {
         let what = serde_json::from_str(&self.body)?;
@@ -87,16 +92,17 @@ impl Totals {
         spool.last_dropped = self.last_dropped;
     }
 
-    /// Throws away what is too old or too much: first what tells of no outage, then, if that is not enough, the rest.
+    /// Throws away what is too old or too much: first what tells of no outage, then, if that is not enough, the rest. Tells
+    /// of it, and of what was `lost` before.
     pub(super) fn bound(
         &mut self,
         tx: &Transaction<'_>,
         limits: &Limits,
+        lost: Option<Dropped>,
         boot: i64,
         now: Stamp,
     ) -> Result<(), SpoolError> {
-        let before = self.count;
-        let mut gone: Option<Dropped> = None;
+        let mut gone = lost;
         for kept in [false, true] {
             // When it is full, a little more goes than must, so that not every record costs a deletion.
             let excess = self.bytes.saturating_sub(limits.keep_bytes);
@@ -107,7 +113,7 @@ impl Totals {
             }
         }
         let Some(gone) = gone else { return Ok(()) };
-        tracing::warn!(count = before - self.count, "the backlog is full: the oldest records were dropped");
+        tracing::warn!(count = gone.count, "there was no room for all records: the oldest were dropped");
         match self.last_dropped.take() {
             Some((seq, last)) if seq > limits.sent_upto => {
                 let all = merged(Some(last), gone);
@@ -171,7 +177,7 @@ pub(super) fn is_older(at: Time, mono: Millis, same_boot: bool, keep: Millis, no
     if same_boot { now.mono - mono > keep } else { at >= CLOCK_IS_SET && now.at.since(at) > keep }
 }
 
-fn merged(one: Option<Dropped>, two: Dropped) -> Dropped {
+pub(super) fn merged(one: Option<Dropped>, two: Dropped) -> Dropped {
     match one {
         None => two,
         Some(one) => Dropped {
