@@ -37,9 +37,19 @@ pub(super) async fn note(ground: &Ground, address: IpAddr, notes: &Notes, timeou
             return notes.not_measured(step, &why);
         }
     }
+    let pinged = pinged.and_then(sent);
     let [one, two, three] = PORTS.map(|port| knock(SocketAddr::new(address, port), None, timeout * 3));
     let (one, two, three) = tokio::join!(one, two, three);
     judge(step, address, &pinged, &[one, two, three], notes);
+}
+
+/// Pings of which none left this machine are as good as none.
+fn sent(pinged: Pinged) -> Result<Pinged, String> {
+    match pinged.unsent {
+        Some(Unsent::NoRoute) if pinged.sent == 0 => Err("this machine has no route to it".to_owned()),
+        Some(Unsent::Other(why)) if pinged.sent == 0 => Err(format!("no ping could be sent: {why}")),
+        None | Some(_) => Ok(pinged),
+    }
 }
 
 fn measure(pinged: &Pinged) -> Measure {
@@ -66,6 +76,9 @@ fn judge(step: Step, address: IpAddr, pinged: &Result<Pinged, String>, knocks: &
         }
         (Ok(pinged), Some(said)) => notes.fails(step, &said, measure(pinged)),
         (Err(_), Some(said)) => notes.fails(step, &said, Measure::default()),
+        (Err(why), None) if knocks.iter().all(|knock| matches!(knock, Knock::Unsent(_))) => {
+            notes.not_measured(step, why);
+        }
         // A machine that drops what comes to those ports may be there all the same.
         (Err(why), None) => {
             notes.not_measured(step, &format!("no answer at the ports 443, 80 and 53; {why}"));
@@ -89,7 +102,12 @@ pub(super) async fn note_hops(route: &[Hop], known: &[IpAddr], notes: &Notes, ti
 
 async fn note_hop(address: IpAddr, rtt_us: Option<u32>, notes: &Notes, timeout: Duration) {
     let step = Step::Anchor { address, given: false };
-    match (ping((address, 0), ECHOES, APART, timeout).await, rtt_us) {
+    judge_hop(step, ping((address, 0), ECHOES, APART, timeout).await.and_then(sent), rtt_us, notes);
+}
+
+/// A hop beyond the gateway; `rtt_us`: what the route showed of it now.
+fn judge_hop(step: Step, pinged: Result<Pinged, String>, rtt_us: Option<u32>, notes: &Notes) {
+    match (pinged, rtt_us) {
         (Ok(pinged), _) if pinged.answered > 0 => notes.holds(step, measure(&pinged)),
         // It answers no pings, and said of the route's packets what became of them.
         (_, Some(_)) => notes.holds(step, Measure { rtt_us, loss_permille: None }),
@@ -154,6 +172,24 @@ mod tests {
             judge(Step::Anchor { address, given: true }, address, &pinged, &knocks, &notes);
             let rung = notes.rungs().remove(0);
             assert_eq!((rung.outcome, rung.reason.as_str()), (held, reason));
+        }
+    }
+
+    #[test]
+    fn a_hop_known_from_a_good_day_fails_only_if_something_was_sent_to_it() {
+        let address: IpAddr = "198.51.100.1".parse().unwrap();
+        let none = |unsent| Pinged { unsent: Some(unsent), ..Pinged::default() };
+        for (pinged, held) in [
+            (Pinged { sent: 10, answered: 1, ..Pinged::default() }, Held::Ok),
+            (Pinged { sent: 10, ..Pinged::default() }, Held::Fail),
+            (Pinged { sent: 1, ..none(Unsent::NoRoute) }, Held::Fail),
+            (none(Unsent::NoRoute), Held::NotMeasured),
+            (none(Unsent::Other("not permitted".to_owned())), Held::NotMeasured),
+        ] {
+            let notes = Notes::new();
+            let step = Step::Anchor { address, given: false };
+            judge_hop(step, sent(pinged.clone()), None, &notes);
+            assert_eq!(notes.rungs()[0].outcome, held, "{pinged:?}");
         }
     }
 }

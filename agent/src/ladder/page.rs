@@ -53,14 +53,21 @@ pub(super) async fn note(
     };
     let began = Instant::now();
     let mut failed = String::new();
+    let mut asked = false;
     for address in addresses.into_iter().take(2) {
         let stream = match knock(SocketAddr::new(address, place.port), None, timeout * 3).await {
             Knock::Open(stream, _) => stream,
             other => {
-                failed = format!("connect {address}: {}", other.why(address));
+                // An address of a family that this machine has no way for says nothing of the others.
+                let is_unsent = matches!(other, Knock::Unsent(_));
+                if !(asked && is_unsent) {
+                    failed = format!("connect {address}: {}", other.why(address));
+                }
+                asked |= !is_unsent;
                 continue;
             }
         };
+        asked = true;
         let path = place.uri.path_and_query().map_or("/", |path| path.as_str());
         let host = place.uri.authority().map_or(place.host.as_str(), |authority| authority.as_str());
         match get(stream, host, path, timeout * 3).await {
@@ -75,7 +82,11 @@ pub(super) async fn note(
             Err(why) => failed = why,
         }
     }
-    notes.fails(step(None, false), &failed, Measure::default());
+    if asked {
+        notes.fails(step(None, false), &failed, Measure::default());
+    } else {
+        notes.not_measured(step(None, false), &failed);
+    }
 }
 
 /// Whether an answer is the known page. An error of the page's own server is no other page.
