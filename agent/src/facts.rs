@@ -18,7 +18,7 @@ use schedules::Millis;
 use crate::report::{Disk, Interface, Status, Usage};
 
 pub use change::changes;
-pub(crate) use way::ways;
+pub(crate) use way::{Way, ways};
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("lineman's agent reads its facts from Linux: another system needs its own facts.rs");

@@ -1,7 +1,7 @@
 //! The gateway: whether its hardware address is found, and whether it answers pings.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::echo::{Pinged, ping};
 use super::ground::{FAMILIES, Ground, Way};
@@ -49,6 +49,7 @@ async fn note_way(ground: &Ground, way: Option<&Way>, notes: &Notes, timeout: Du
         return note_untried(notes, gateway, &why);
     }
     let number = nix::net::if_::if_nametoindex(way.interface.as_str()).unwrap_or(0);
+    let began = Instant::now();
     let pinged = ping((gateway, number), ECHOES, APART, timeout).await;
     let answered = pinged.as_ref().is_ok_and(|pinged| pinged.answered > 0);
     note_pinged(notes, gateway, &pinged);
@@ -61,12 +62,12 @@ async fn note_way(ground: &Ground, way: Option<&Way>, notes: &Notes, timeout: Du
     if pinged.is_err() {
         poke(number, gateway);
     }
-    let (pings, entry) = if answered {
-        (Pings::Answered, look(number, gateway))
+    let (heard, entry) = if answered {
+        (Heard::Itself, look(number, gateway))
     } else {
-        (Pings::InVain, found_out(number, gateway).await)
+        found_out(number, gateway, began).await
     };
-    note_entry(notes, (way.family, gateway), entry, pings);
+    note_entry(notes, (way.family, gateway), entry, heard);
 }
 
 fn note_pinged(notes: &Notes, gateway: IpAddr, pinged: &Result<Pinged, String>) {
@@ -106,33 +107,49 @@ fn poke(number: u32, gateway: IpAddr) {
     drop(UdpSocket::bind(any).and_then(|socket| socket.send_to(&[0], to)));
 }
 
-/// The gateway's entry when the kernel has found out whether it is there.
-async fn found_out(number: u32, gateway: IpAddr) -> Option<Neighbour> {
-    let known = look(number, gateway).is_some_and(|entry| !entry.mac.is_empty());
-    let asked = known && Asker::open().is_ok_and(|asker| asker.verify(number, gateway).is_ok());
-    let until = tokio::time::Instant::now() + if asked || !known { AT_ONCE } else { BY_ITSELF };
+/// The gateway's entry when the kernel has found out whether it is there, and whether that was since the pings began.
+async fn found_out(number: u32, gateway: IpAddr, began: Instant) -> (Heard, Option<Neighbour>) {
+    let before = look(number, gateway).filter(|entry| !entry.mac.is_empty());
+    // To ask about an entry that somebody set by hand would make another one of it.
+    let is_set = before.as_ref().is_some_and(|entry| matches!(entry.state.as_str(), "permanent" | "noarp"));
+    let asked =
+        before.is_some() && !is_set && Asker::open().is_ok_and(|asker| asker.verify(number, gateway).is_ok());
+    let until = tokio::time::Instant::now() + if asked || before.is_none() { AT_ONCE } else { BY_ITSELF };
     loop {
         let entry = look(number, gateway);
+        let heard = match entry.as_ref() {
+            Some(entry) if heard_since(entry, began.elapsed()) => Heard::OfIt,
+            Some(_) | None => Heard::Nothing,
+        };
         let is_settled = match entry.as_ref().map(|entry| entry.state.as_str()) {
-            Some("reachable" | "permanent" | "noarp") => asked || !known,
-            Some("failed") => true,
+            Some("reachable") => heard == Heard::OfIt,
+            Some("permanent" | "noarp" | "failed") => true,
             Some(_) | None => false,
         };
         if is_settled || tokio::time::Instant::now() >= until {
-            return entry;
+            return (heard, entry);
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// Whether the gateway answered pings: then it is there, whatever its entry says.
-#[derive(Clone, Copy, Debug)]
-enum Pings {
-    Answered,
-    InVain,
+/// Whether the gateway was heard of within this time. An entry stays reachable for up to 45 seconds after that, also when
+/// the gateway is gone.
+fn heard_since(entry: &Neighbour, span: Duration) -> bool {
+    entry.state == "reachable" && entry.confirmed.is_some_and(|ago| ago <= span.into())
 }
 
-fn note_entry(notes: &Notes, (family, gateway): (Family, IpAddr), entry: Option<Neighbour>, pings: Pings) {
+/// What was heard of the gateway since the pings began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// It answered pings: then it is there, whatever its entry says.
+    Itself,
+    /// The kernel heard of it.
+    OfIt,
+    Nothing,
+}
+
+fn note_entry(notes: &Notes, (family, gateway): (Family, IpAddr), entry: Option<Neighbour>, heard: Heard) {
     let entry = entry.unwrap_or_default();
     let question = match family {
         Family::Ipv4 => "ARP",
@@ -141,16 +158,18 @@ fn note_entry(notes: &Notes, (family, gateway): (Family, IpAddr), entry: Option<
     let (mac, state) = (entry.mac, entry.state);
     let known = !mac.is_empty();
     let step = Step::Neighbour { gateway, mac, state: state.clone() };
-    match (pings, state.as_str()) {
-        (Pings::Answered, _) | (Pings::InVain, "reachable" | "permanent" | "noarp") => {
-            notes.holds(step, Measure::default())
+    match (heard, state.as_str()) {
+        (Heard::Itself | Heard::OfIt, _) => notes.holds(step, Measure::default()),
+        (Heard::Nothing, "permanent" | "noarp") => {
+            let why = "its hardware address was set by hand; whether it is there was not asked";
+            notes.not_measured(step, why);
         }
-        (Pings::InVain, "stale" | "delay" | "probe") if known => {
+        (Heard::Nothing, "reachable" | "stale" | "delay" | "probe") if known => {
             let why =
                 "its hardware address is known from before; whether it is still there was not found out";
             notes.not_measured(step, why);
         }
-        (Pings::InVain, _) => {
+        (Heard::Nothing, _) => {
             notes.fails(step, &format!("nobody answers {question} for it"), Measure::default());
         }
     }
@@ -158,25 +177,47 @@ fn note_entry(notes: &Notes, (family, gateway): (Family, IpAddr), entry: Option<
 
 #[cfg(test)]
 mod tests {
+    use schedules::Millis;
+
     use super::*;
     use crate::report::Held;
+
+    fn entry(state: &str, mac: &str, confirmed: i64) -> Neighbour {
+        Neighbour { mac: mac.into(), state: state.into(), confirmed: Some(Millis(confirmed)) }
+    }
 
     #[test]
     fn an_entry_from_before_proves_nothing_and_one_that_failed_does() {
         let gateway: IpAddr = "192.0.2.1".parse().unwrap();
-        for (state, mac, pings, held) in [
-            ("reachable", "02:00:00:00:00:01", Pings::InVain, Held::Ok),
-            ("stale", "02:00:00:00:00:01", Pings::Answered, Held::Ok),
-            ("stale", "02:00:00:00:00:01", Pings::InVain, Held::NotMeasured),
-            ("delay", "02:00:00:00:00:01", Pings::InVain, Held::NotMeasured),
-            ("failed", "", Pings::InVain, Held::Fail),
-            ("incomplete", "", Pings::InVain, Held::Fail),
-            ("", "", Pings::InVain, Held::Fail),
+        let mac = "02:00:00:00:00:01";
+        for (state, mac, heard, held) in [
+            ("reachable", mac, Heard::OfIt, Held::Ok),
+            ("reachable", mac, Heard::Nothing, Held::NotMeasured),
+            ("stale", mac, Heard::Itself, Held::Ok),
+            ("stale", mac, Heard::Nothing, Held::NotMeasured),
+            ("delay", mac, Heard::Nothing, Held::NotMeasured),
+            ("permanent", mac, Heard::Itself, Held::Ok),
+            ("permanent", mac, Heard::Nothing, Held::NotMeasured),
+            ("failed", "", Heard::Nothing, Held::Fail),
+            ("incomplete", "", Heard::Nothing, Held::Fail),
+            ("", "", Heard::Nothing, Held::Fail),
         ] {
             let notes = Notes::new();
-            let entry = Neighbour { mac: mac.into(), state: state.into() };
-            note_entry(&notes, (Family::Ipv4, gateway), Some(entry), pings);
-            assert_eq!(notes.rungs()[0].outcome, held, "{state} {pings:?}");
+            note_entry(&notes, (Family::Ipv4, gateway), Some(entry(state, mac, 0)), heard);
+            assert_eq!(notes.rungs()[0].outcome, held, "{state} {heard:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_reachable_long_after_the_gateway_was_heard_of() {
+        let second = Duration::from_secs(1);
+        for (state, ago, since) in [
+            ("reachable", 990, true),
+            ("reachable", 1_010, false),
+            ("stale", 0, false),
+            ("permanent", 0, false),
+        ] {
+            assert_eq!(heard_since(&entry(state, "02:00:00:00:00:01", ago), second), since, "{state} {ago}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::notes::{Measure, Notes};
 use crate::facts;
+use crate::recorder::netlink::Asker;
 use crate::report::{Family, Interface, Step};
 
 /// The most links that are told where there is no way out.
@@ -51,19 +52,7 @@ impl Ground {
     /// Reads it: a few hundred microseconds.
     pub(super) fn read() -> Ground {
         let links = facts::interfaces().into_iter().map(link).collect();
-        let mut ways: Vec<Way> = Vec::new();
-        let v6 = std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
-        for way in facts::ways() {
-            let family = match way.gateway {
-                Some(gateway) => family_of(gateway),
-                None if is_v6_default(&v6, &way.interface) => Family::Ipv6,
-                None => Family::Ipv4,
-            };
-            if ways.iter().all(|known| known.family != family) && way.interface != "lo" {
-                ways.push(Way { family, interface: way.interface, gateway: way.gateway });
-            }
-        }
-        Ground { links, ways, resolvers: resolvers() }
+        Ground { links, ways: best(facts::ways()), resolvers: resolvers() }
     }
 
     /// The way out of a family.
@@ -73,6 +62,16 @@ impl Ground {
 
     pub(super) fn link(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.name == name)
+    }
+
+    /// The largest packet that the interface takes that leads to a target; by the way out where the kernel does not say
+    /// which one that is.
+    pub(super) fn mtu_towards(&self, target: IpAddr) -> Option<u32> {
+        let number = Asker::open().ok().and_then(|mut asker| asker.interface_towards(target));
+        let name = number.and_then(|number| nix::net::if_::if_indextoname(number).ok());
+        let link = name.and_then(|name| self.link(name.to_str().ok()?));
+        let way = || self.way(family_of(target)).and_then(|way| self.link(&way.interface));
+        link.or_else(way).map(|link| link.mtu)
     }
 
     /// Whether an address is one of this machine's own.
@@ -217,16 +216,15 @@ fn resolvers() -> Vec<IpAddr> {
     all
 }
 
-/// Whether `/proc/net/ipv6_route` has a default route through an interface.
-fn is_v6_default(table: &str, interface: &str) -> bool {
-    table.lines().any(|line| {
-        let mut fields = line.split_whitespace();
-        let to = fields.next().unwrap_or_default();
-        !to.is_empty()
-            && to.bytes().all(|byte| byte == b'0')
-            && fields.next() == Some("00")
-            && fields.last() == Some(interface)
-    })
+/// The best way of each family.
+fn best(all: Vec<facts::Way>) -> Vec<Way> {
+    let mut ways: Vec<Way> = Vec::new();
+    for way in all {
+        if ways.iter().all(|known| known.family != way.family) && way.interface != "lo" {
+            ways.push(Way { family: way.family, interface: way.interface, gateway: way.gateway });
+        }
+    }
+    ways
 }
 
 /// The family of an address.

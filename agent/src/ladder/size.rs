@@ -36,10 +36,17 @@ impl Search {
         Search { mtu, passed: None, tried: BTreeSet::new(), told: None }
     }
 
-    /// The smallest size that was tried, and is larger than all that passed.
+    /// The smallest size that was tried, and is larger than all that passed; or the first beyond what this machine sends.
     fn stuck(&self) -> Option<u16> {
         let passed = self.passed.unwrap_or(0);
-        self.tried.range(passed + 1..).next().copied()
+        let beyond = (passed < self.mtu).then_some(self.mtu + 1);
+        self.tried.range(passed + 1..).next().copied().or(beyond)
+    }
+
+    /// This machine itself does not send as much: that says nothing of the way.
+    fn is_not_sent(&mut self, size: u16) {
+        self.mtu = self.mtu.min(size - 1);
+        self.tried.retain(|tried| *tried < size);
     }
 
     /// The sizes to try next; none when it is known.
@@ -56,10 +63,9 @@ impl Search {
             let between = (1..=BETWEEN).map(|nth| passed + nth * step).filter(|size| *size < stuck);
             let told = self.told.and_then(|told| u16::try_from(told).ok());
             // Those that got stuck may only have been lost: they are tried again.
-            between
-                .chain(told.filter(|told| (passed..self.mtu).contains(told)))
-                .chain([stuck, self.mtu])
-                .collect()
+            let all =
+                between.chain(told.filter(|told| (passed..self.mtu).contains(told))).chain([stuck, self.mtu]);
+            all.filter(|size| *size <= self.mtu).collect()
         };
         self.tried.extend(&sizes);
         sizes.into_iter().collect()
@@ -79,8 +85,7 @@ pub(super) async fn note(ground: &Ground, targets: &[IpAddr], notes: &Notes, tim
             last = why;
             continue;
         }
-        let mtu =
-            ground.way(family).and_then(|way| ground.link(&way.interface)).map_or(1500, |link| link.mtu);
+        let mtu = ground.mtu_towards(target).unwrap_or(1500);
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).clamp(SMALL, USUAL[0]);
         match search(target, mtu, timeout).await {
             Ok(search) if search.passed.is_some() => return note_found(target, &search, notes),
@@ -111,6 +116,27 @@ fn note_found(target: IpAddr, search: &Search, notes: &Notes) {
     notes.fails(step, &why, Measure::default());
 }
 
+/// What became of a packet that was to be sent.
+enum Sent {
+    Left,
+    /// This machine sends none of this size there.
+    TooLarge,
+    NoRoute,
+}
+
+/// Sends one of this size. What somebody said of an earlier one is told by the same error as what this machine says of
+/// this one, but not again and again.
+fn send(echoes: &Echoes, seq: u16, size: u16) -> Sent {
+    for _ in 0..TRIES {
+        match echoes.send_packet(seq, size.into()) {
+            Err(error) if Unsent::of(&error) == Unsent::NoRoute => return Sent::NoRoute,
+            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {}
+            Ok(()) | Err(_) => return Sent::Left,
+        }
+    }
+    Sent::TooLarge
+}
+
 async fn search(target: IpAddr, mtu: u16, timeout: Duration) -> Result<Search, String> {
     let echoes = Echoes::open(target, 0)?;
     let mut search = Search::new(mtu);
@@ -122,14 +148,22 @@ async fn search(target: IpAddr, mtu: u16, timeout: Duration) -> Result<Search, S
         }
         let mut open = sizes.clone();
         for nth in 0..TRIES {
+            let mut too_large = None;
             for &size in &open {
                 let seq = u16::try_from(sent.len()).unwrap_or(u16::MAX);
                 sent.push(size);
-                if let Err(error) = echoes.send_packet(seq, size.into())
-                    && Unsent::of(&error) == Unsent::NoRoute
-                {
-                    return Err("this machine has no route to it".to_owned());
+                match send(&echoes, seq, size) {
+                    Sent::Left => {}
+                    Sent::TooLarge => {
+                        too_large = Some(size);
+                        break;
+                    }
+                    Sent::NoRoute => return Err("this machine has no route to it".to_owned()),
                 }
+            }
+            if let Some(size) = too_large {
+                open.retain(|other| *other < size);
+                search.is_not_sent(size);
             }
             let wait = if nth + 1 == TRIES { timeout } else { APART };
             let until = tokio::time::Instant::now() + wait;
@@ -176,6 +210,28 @@ mod tests {
             }
         }
         (search.passed, ROUNDS)
+    }
+
+    /// The same where the machine itself sends no more than `sends`, and nobody knew.
+    fn found_where_no_more_is_sent(sends: u16) -> (Option<u16>, u16) {
+        let mut search = Search::new(1500);
+        for _ in 0..ROUNDS {
+            for size in search.next() {
+                if size > sends {
+                    search.is_not_sent(size);
+                    break;
+                }
+                search.has_passed(size);
+            }
+        }
+        (search.passed, search.mtu)
+    }
+
+    #[test]
+    fn what_this_machine_does_not_send_is_no_fault_of_the_way() {
+        for sends in [84, 576, 1280, 1419, 1420, 1421, 1439, 1440, 1499, 1500] {
+            assert_eq!(found_where_no_more_is_sent(sends), (Some(sends), sends));
+        }
     }
 
     proptest! {

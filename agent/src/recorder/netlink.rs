@@ -10,6 +10,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressSco
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
+use netlink_packet_route::route::{RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -30,6 +31,8 @@ const GROUPS: [u32; 6] = [
 const MAX_DATAGRAM: usize = 32 * 1024;
 /// How many datagrams of one answer are read.
 const MAX_ANSWERS: usize = 256;
+/// The unit in which the kernel tells times to programs, in milliseconds (`USER_HZ` is 100 on every architecture).
+const TICK: i64 = 10;
 /// A lifetime without an end.
 const FOR_EVER: u32 = u32::MAX;
 
@@ -109,6 +112,8 @@ pub(crate) struct Neighbour {
     pub(crate) mac: String,
     /// The kernel's word for its entry.
     pub(crate) state: String,
+    /// How long ago it was heard of last; none where the kernel does not say.
+    pub(crate) confirmed: Option<Millis>,
 }
 
 /// A way to ask the kernel. Its answers are there when the question is sent: nothing waits.
@@ -171,6 +176,24 @@ impl Asker {
             Err(e) => Err(e),
             Ok(_) => Err(io::ErrorKind::PermissionDenied.into()),
         }
+    }
+
+    /// The number of the interface through which packets to `address` leave; none where there is no way there.
+    pub(crate) fn interface_towards(&mut self, address: IpAddr) -> Option<u32> {
+        let mut ask = RouteMessage::default();
+        (ask.header.address_family, ask.header.destination_prefix_length) = match address {
+            IpAddr::V4(_) => (AddressFamily::Inet, 32),
+            IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+        };
+        ask.attributes.push(RouteAttribute::Destination(address.into()));
+        let answers = self.ask(RouteNetlinkMessage::GetRoute(ask), NLM_F_REQUEST).ok()?;
+        answers.into_iter().find_map(|answer| match answer {
+            RouteNetlinkMessage::NewRoute(route) => route.attributes.into_iter().find_map(|one| match one {
+                RouteAttribute::Oif(number) => Some(number),
+                _ => None,
+            }),
+            _ => None,
+        })
     }
 
     /// How long the address of an interface is still valid, the one that ends first, IPv4 before IPv6; none where they
@@ -238,7 +261,11 @@ fn neighbour(entry: &NeighbourMessage) -> Neighbour {
         NeighbourState::Permanent => "permanent",
         _ => "none",
     };
-    Neighbour { mac: mac.unwrap_or_default(), state: state.to_owned() }
+    let confirmed = entry.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::CacheInfo(times) => Some(Millis(i64::from(times.confirmed) * TICK)),
+        _ => None,
+    });
+    Neighbour { mac: mac.unwrap_or_default(), state: state.to_owned(), confirmed }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -260,6 +287,8 @@ fn lease(address: &AddressMessage) -> Option<(u8, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_route::neighbour::NeighbourCacheInfo;
+
     use super::*;
 
     fn datagram(message: RouteNetlinkMessage) -> Vec<u8> {
@@ -276,6 +305,9 @@ mod tests {
         entry.header.state = NeighbourState::Failed;
         entry.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::Inet(address.into())));
         entry.attributes.push(NeighbourAttribute::LinkLayerAddress(vec![2, 0, 0, 0, 0, 0xfe]));
+        let times = [250_u32, 1, 9, 0].map(u32::to_ne_bytes).concat();
+        let times = NeighbourCacheInfo::parse(&times).unwrap();
+        entry.attributes.push(NeighbourAttribute::CacheInfo(times));
         RouteNetlinkMessage::NewNeighbour(entry)
     }
 
@@ -295,7 +327,11 @@ mod tests {
     #[test]
     fn an_entry_says_who_it_is_and_how_the_kernel_calls_it() {
         let RouteNetlinkMessage::NewNeighbour(entry) = neighbour_of([192, 0, 2, 1]) else { panic!() };
-        let expected = Neighbour { mac: "02:00:00:00:00:fe".into(), state: "failed".into() };
+        let expected = Neighbour {
+            mac: "02:00:00:00:00:fe".into(),
+            state: "failed".into(),
+            confirmed: Some(Millis(2_500)),
+        };
         assert_eq!(neighbour(&entry), expected);
     }
 
@@ -305,6 +341,7 @@ mod tests {
         let lo = nix::net::if_::if_nametoindex("lo").unwrap();
         assert_eq!(asker.lease(lo), None);
         assert_eq!(asker.neighbour(lo, "192.0.2.1".parse().unwrap()), None);
+        assert_eq!(asker.interface_towards("127.0.0.1".parse().unwrap()), Some(lo));
         assert_eq!(asker.lease(lo), None, "an answer that is none leaves nothing behind");
     }
 }
