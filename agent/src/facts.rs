@@ -18,6 +18,7 @@ use schedules::Millis;
 use crate::report::{Disk, Interface, Status, Usage};
 
 pub use change::changes;
+pub(crate) use change::gone;
 pub(crate) use way::{Way, ways};
 
 #[cfg(not(target_os = "linux"))]

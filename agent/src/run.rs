@@ -290,8 +290,7 @@ impl<L: Link> Agent<L> {
                 "the network of this machine changed");
         }
         let before = self.seen.replace(status.clone());
-        let gone = before.and_then(|before| before.address).filter(|address| !status.has(*address));
-        if let Some(address) = gone {
+        if let Some(address) = before.and_then(|before| facts::gone(&before, &status)) {
             self.break_off(address);
         }
         (changes.into_iter().map(What::Change).collect(), status)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::net::IpAddr;
 
 use crate::report::{Change, Interface, Status};
 
@@ -28,6 +29,12 @@ pub fn changes(before: &Status, now: &Status) -> Vec<Change> {
     note("resolver", "", listed(&before.resolvers), listed(&now.resolvers));
     note("host-name", "", before.host_name.clone(), now.host_name.clone());
     found
+}
+
+/// The address on the way to the server, where it is gone. An address that no interface had in the first place is one of
+/// loopback, of which nothing is told: it has not gone.
+pub(crate) fn gone(before: &Status, now: &Status) -> Option<IpAddr> {
+    before.address.filter(|address| before.has(*address) && !now.has(*address))
 }
 
 fn by_name(interfaces: &[Interface]) -> BTreeMap<&str, &Interface> {
@@ -100,5 +107,26 @@ mod tests {
             ["resolver : 192.0.2.53 -> 192.0.2.53, 2001:db8::53"]
         );
         assert_eq!(after(|now| now.host_name = "core".into()), ["host-name : edge -> core"]);
+    }
+
+    #[test]
+    fn an_address_is_gone_that_an_interface_had_and_none_has_any_more() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let towards = |address| Status { address: Some(ip(address)), ..machine() };
+        let mut bare = machine();
+        bare.interfaces[0].addresses.clear();
+        let mut moved = bare.clone();
+        moved.interfaces.push(Interface { addresses: vec!["192.0.2.7/32".into()], ..Interface::default() });
+        for (before, now, expected) in [
+            (towards("192.0.2.7"), &bare, Some(ip("192.0.2.7"))),
+            (towards("192.0.2.7"), &moved, None),
+            (towards("192.0.2.7"), &towards("192.0.2.8"), None),
+            // Of loopback, whose addresses are not told: the server is on this machine.
+            (towards("127.0.0.1"), &bare, None),
+            (towards("198.51.100.1"), &bare, None),
+            (machine(), &bare, None),
+        ] {
+            assert_eq!(gone(&before, now), expected, "{:?}", before.address);
+        }
     }
 }
