@@ -176,7 +176,10 @@ pub struct State {
     last_began: Option<Time>,
     waiting: u64,
     rejections: u32,
+    /// When the machine is looked at regularly, while no calls do.
     look_at: Option<Time>,
+    /// When it is looked at because the kernel said that something changed.
+    noticed_at: Option<Time>,
     looked_at: Option<Time>,
     skew: Millis,
     /// The skew at the last step.
@@ -204,6 +207,7 @@ impl State {
             waiting: 0,
             rejections: 0,
             look_at: None,
+            noticed_at: None,
             looked_at: None,
             skew: now.wall.since(now.steady),
             last_skew: now.wall.since(now.steady),
@@ -266,6 +270,7 @@ impl State {
         self.calling = false;
         self.rejections = 0;
         self.waiting = waiting;
+        // What the kernel said meanwhile is looked at all the same: the call began before it.
         self.look_at = None;
         match std::mem::replace(&mut self.standing, Standing::Online) {
             Standing::CutOff(trouble) | Standing::Refused { cut_off: Some(trouble), .. } => {
@@ -351,7 +356,7 @@ impl State {
     pub fn handle_noticed(&mut self, now: Now) {
         let earliest = self.looked_at.map_or(Time::MIN, |at| at + LOOK_GAP);
         let at = (now.steady + SETTLE).max(earliest);
-        self.look_at = Some(self.look_at.map_or(at, |planned| planned.min(at)));
+        self.noticed_at = Some(self.noticed_at.map_or(at, |planned| planned.min(at)));
     }
 
     /// All that is to be done at `now`; records first, a call last.
@@ -359,9 +364,10 @@ impl State {
         self.notice_turned_clock(now);
         let mut todo = std::mem::take(&mut self.out);
         self.checks.begin_due(now, &mut todo);
-        if self.look_at.is_some_and(|at| at <= now.steady) {
+        if self.next_look().is_some_and(|at| at <= now.steady) {
             let regularly = !matches!(self.standing, Standing::Starting | Standing::Online);
             self.look_at = regularly.then(|| self.next_on_cadence(now));
+            self.noticed_at = None;
             self.looked_at = Some(now.steady);
             todo.push(Do::Look);
         }
@@ -382,10 +388,14 @@ impl State {
             return Some((Time::MIN, "something is to be recorded"));
         }
         let probe = self.checks.next().map(|at| (at, "a check is due"));
-        let look = self.look_at.map(|at| (at, "a look at the network is due"));
+        let look = self.next_look().map(|at| (at, "a look at the network is due"));
         let moment = self.record.as_ref().map(|record| (record.moment_at, "a line of the record is due"));
         let climb = self.climb_due().map(|at| (at, "the ladder is to be climbed"));
         [self.call_due(), probe, look, moment, climb].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    fn next_look(&self) -> Option<Time> {
+        [self.look_at, self.noticed_at].into_iter().flatten().min()
     }
 
     /// The steady moment of the next call, and why then; none while one is under way.

@@ -273,7 +273,7 @@ fn an_end_that_was_not_told_before_a_restart_is_told_after_it() {
 #[test]
 fn changes_that_come_together_are_looked_at_together_and_a_flapping_link_once_a_second() {
     let mut state = recording();
-    let look_due = |state: &State| state.look_at.map(|when| when.since(at(0).steady).0);
+    let look_due = |state: &State| state.next_look().map(|when| when.since(at(0).steady).0);
     state.handle_noticed(at(1));
     state.handle_noticed(Now { steady: at(1).steady + Millis(150), wall: at(1).wall });
     assert_eq!(look_due(&state), Some(1_200), "not put off by what comes later");
@@ -282,6 +282,21 @@ fn changes_that_come_together_are_looked_at_together_and_a_flapping_link_once_a_
     assert_eq!(look_due(&state), None);
     state.handle_noticed(Now { steady: looked + Millis(50), wall: looked });
     assert_eq!(look_due(&state), Some(2_200));
+}
+
+#[test]
+fn an_answer_puts_off_no_look_at_what_changed_since_the_call_began() {
+    let mut state = recording();
+    state.handle_wake();
+    assert!(state.poll(at(1)).contains(&Do::CheckIn));
+    state.handle_noticed(at(2));
+    state.handle_reply(&Reply::default(), 0, at(2));
+    assert!(state.poll(at(3)).contains(&Do::Look));
+    // The regular looks of an agent that cannot call end with the answer.
+    fail(&mut state, 4);
+    assert!(state.next_look().is_some());
+    answer(&mut state, 5);
+    assert_eq!(state.next_look(), None);
 }
 
 #[test]
