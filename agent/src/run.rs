@@ -28,7 +28,7 @@ use steady::Steady;
 
 /// About how many bytes of records one call carries.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
-/// How long a stop waits for the call that is under way.
+/// How long a stop waits for the call and the climb that are under way.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 /// The longest sleep: a machine that was suspended is noticed no later.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -477,14 +477,14 @@ impl<L: Link> Agent<L> {
     /// Ends in order.
     async fn finish(mut self) -> Result<(), Error> {
         self.probes.abort_all();
-        if let Some(climb) = self.climb.take() {
-            climb.abort();
-        }
-        if let Some(call) = self.call.take()
-            && let Ok(Ok(answer)) = tokio::time::timeout(STOP_WAIT, call).await
-        {
-            let now = self.steady.now();
+        let (call, climb) = (self.call.take(), self.climb.take());
+        let (called, climbed) = tokio::join!(in_time(call), in_time(climb));
+        let now = self.steady.now();
+        if let Some(Ok(answer)) = called {
             self.handle_answer(answer, now)?;
+        }
+        if let Some(climb) = climbed {
+            self.end_climb(climb, now);
         }
         let now = self.steady.now();
         self.state.handle_stop();
@@ -505,6 +505,16 @@ impl<L: Link> Agent<L> {
         tracing::info!(backlog = self.spool.waiting(), "the agent stops");
         Ok(())
     }
+}
+
+/// What a task ends with, if it does so before the stop is over.
+async fn in_time<T>(task: Option<JoinHandle<T>>) -> Option<Result<T, JoinError>> {
+    let mut task = task?;
+    let done = tokio::time::timeout(STOP_WAIT, &mut task).await.ok();
+    if done.is_none() {
+        task.abort();
+    }
+    done
 }
 
 /// Listens to what the kernel tells of the network.

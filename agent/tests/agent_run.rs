@@ -468,7 +468,7 @@ fn an_outage_is_one_over_a_restart_and_a_kill_and_its_story_comes_whole() {
 
     let whys: Vec<(Why, bool)> =
         climbs(&books.records).iter().map(|c| (c.why, c.outage == Some(began.began_at))).collect();
-    assert_eq!(whys[..3], [(Why::Baseline, false), (Why::Failure, true), (Why::Again, true)]);
+    assert_eq!(whys[..3], [(Why::Baseline, false), (Why::Failure, false), (Why::Again, true)]);
     assert_eq!(*whys.last().unwrap(), (Why::Recovery, true));
     let [first] = &ended.firsts[..] else { panic!("{:?}", ended.firsts) };
     assert_eq!((&*first.rung, &*first.target), ("server-connect", "127.0.0.1:443"));
@@ -486,6 +486,27 @@ fn an_outage_is_one_over_a_restart_and_a_kill_and_its_story_comes_whole() {
     assert_eq!(restart.last.as_ref().map(|last| last.at), restart.from);
     let seqs: Vec<u64> = books.records.iter().map(|record| record.seq).collect();
     assert!(seqs.is_sorted_by(|one, two| one < two), "{seqs:?}");
+}
+
+#[test]
+fn what_the_first_failure_found_outlives_an_agent_that_is_killed_before_it_is_cut_off() {
+    let mut running = Running::start(Server::default());
+    running.books().config = Some(config(vec![]));
+    running.pass(30);
+    running.books().away = true;
+    while running.status().failed_tries == 0 {
+        running.pass(1);
+    }
+    running.pass(1);
+    assert_eq!(running.status().state, "online", "too few tries to say more");
+    // The next agent knows of no failure.
+    running.books().away = false;
+    running.kill();
+    running.pass(70);
+    let books = running.books();
+    let failed: Vec<&Climb> = climbs(&books.records).into_iter().filter(|c| c.why == Why::Failure).collect();
+    let [first, ..] = &failed[..] else { panic!("{:?}", climbs(&books.records)) };
+    assert_eq!(first.rungs[0].outcome, Held::Fail);
 }
 
 #[test]

@@ -34,8 +34,10 @@ use crate::report::{Climb, Family, Plan, Step, Why};
 
 /// The shortest and the longest wait for one answer.
 const TIMEOUTS: (Millis, Millis) = (Millis(50), Millis::from_secs(10));
-/// A climb ends after this many such waits, whatever happens.
+/// A climb ends after this many such waits, whatever happens; one that nobody asked for also after this long. What was
+/// found until then is told.
 const WORST: u32 = 40;
+pub(crate) const LONGEST: Duration = Duration::from_secs(110);
 /// Why the way out is not looked at where it does not lead to the server.
 const HOME: &str = "the server is on this machine";
 
@@ -133,7 +135,7 @@ impl<'a> Ladder<'a> {
     }
 
     async fn climb(self, why: Why) -> Climb {
-        drop(tokio::time::timeout(self.timeout * WORST, self.all_rungs()).await);
+        drop(tokio::time::timeout(longest(self.timeout, why), self.all_rungs()).await);
         Climb { outage: None, why, took: self.notes.took(), rungs: self.notes.rungs() }
     }
 
@@ -290,6 +292,15 @@ impl<'a> Ladder<'a> {
         let transport = crate::report::Transport::Icmp;
         self.notes.not_measured(Step::Route { target, server: true, transport, hops: Vec::new() }, HOME);
         self.notes.not_measured(Step::PacketSize { target, largest: None, mtu: 0, told: false }, HOME);
+    }
+}
+
+/// How long a climb lasts at most.
+fn longest(timeout: Duration, why: Why) -> Duration {
+    let worst = timeout * WORST;
+    match why {
+        Why::Asked => worst,
+        Why::Failure | Why::Again | Why::Recovery | Why::Baseline => worst.min(LONGEST),
     }
 }
 

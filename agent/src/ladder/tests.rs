@@ -82,3 +82,13 @@ fn the_hops_of_a_good_day_are_remembered_each_once() {
     let climb = Climb { outage: None, why: Why::Baseline, took: Millis::ZERO, rungs };
     assert_eq!(hops_beyond_gateway(&climb), [[192, 0, 2, 2], [192, 0, 2, 3]].map(IpAddr::from));
 }
+
+#[test]
+fn a_climb_that_nobody_waits_for_ends_before_it_is_thrown_away() {
+    let (_, slowest) = TIMEOUTS;
+    for why in [Why::Failure, Why::Again, Why::Recovery, Why::Baseline] {
+        assert_eq!(longest(slowest.duration(), why), LONGEST);
+        assert_eq!(longest(Duration::from_secs(1), why), Duration::from_secs(40));
+    }
+    assert!(longest(slowest.duration(), Why::Asked) > LONGEST, "a person may wait as long as it takes");
+}

@@ -14,8 +14,9 @@ use crate::report::{AgentOutage, Climb, Moment, Status, What, Why};
 use crate::spool::{Before, Spool, SpoolError, Stamp};
 use crate::state::{Kept, Now, Standing};
 
-/// A climb that lasts longer has found nothing: its end is waited for by others.
-const LONGEST_CLIMB: Duration = Duration::from_secs(120);
+/// A climb that lasts longer has found nothing, and its end is waited for by others. The ladder's own limit comes first:
+/// then what was found is kept.
+const LONGEST_CLIMB: Duration = ladder::LONGEST.saturating_add(Duration::from_secs(10));
 /// On a good day so many lines are written at a time.
 const CALM: i64 = 20;
 /// How often a disk that took nothing at the start is tried again.

@@ -1,6 +1,7 @@
 //! When the ladder of evidence is climbed, what becomes of a climb, and in which order its rungs held again.
 //!
-//! One climb at a time. What a first failure caused is held back until it is known whether an outage came of it.
+//! One climb at a time. Where the climb for a first failure finds a fault, that is recorded at once: the network goes
+//! first, and the power soon after. Where it finds none, it is held back until it is known whether an outage came of it.
 
 use std::collections::BTreeSet;
 

@@ -124,11 +124,15 @@ impl State {
 
     fn hold(&mut self, done: Done, cut_off: Option<Time>, now: Now) {
         self.judge_held(None, now);
-        if let Some(record) = &mut self.record {
-            record.climbs.held = Some(done);
+        if cut_off.is_some() {
+            return self.record_climb(done, cut_off, now);
         }
-        if !matches!(self.standing, Standing::Failing(_)) {
-            self.judge_held(cut_off, now);
+        if found_a_fault(&done.climb) {
+            // The agent may not live to see what comes of it.
+            self.record_climb(done.clone(), None, now);
+        }
+        if let (Standing::Failing(_), Some(record)) = (&self.standing, &mut self.record) {
+            record.climbs.held = Some(done);
         }
     }
 
@@ -220,12 +224,17 @@ impl State {
         }
     }
 
-    /// What the first failure's climb found belongs to the outage that came of it; where none came, it is worth
-    /// telling only if it found something.
+    /// What the first failure's climb found belongs to the outage that came of it. A fault is recorded already: which of
+    /// its rungs come back is followed from here on. A climb that found none is told only where an outage came.
     pub(super) fn judge_held(&mut self, outage: Option<Time>, now: Now) {
         let Some(record) = &mut self.record else { return };
         let Some(done) = record.climbs.held.take() else { return };
-        if outage.is_some() || found_a_fault(&done.climb) {
+        if outage.is_none() {
+            return;
+        }
+        if found_a_fault(&done.climb) {
+            record.climbs.note(&done.climb, now.shown(done.began));
+        } else {
             self.record_climb(done, outage, now);
         }
     }
