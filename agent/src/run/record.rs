@@ -37,7 +37,7 @@ pub(super) struct Disk {
     flushed_at: Time,
     /// Something happened that is written at once.
     presses: bool,
-    /// Nothing can be written, and that was said.
+    /// Nothing can be written, and that was said once. What was only added, or had nothing to write, does not end it.
     full: bool,
     /// When it is tried whether a disk that took nothing takes something again.
     try_at: Time,
@@ -247,6 +247,9 @@ impl<L: Link> Agent<L> {
         }
         (self.disk.flushed_at, self.disk.presses) = (now.steady, false);
         let written = self.spool.flush(self.steady.stamp());
+        if written.is_ok() {
+            self.disk.full = false;
+        }
         self.meet(written)?;
         self.state.handle_waiting(self.spool.waiting());
         Ok(())
@@ -278,7 +281,7 @@ impl<L: Link> Agent<L> {
     /// A full disk stops nothing; a damaged database ends the agent, so that its next start begins a new one.
     pub(super) fn meet(&mut self, written: Result<(), SpoolError>) -> Result<(), Error> {
         match written {
-            Ok(()) => self.disk.full = false,
+            Ok(()) => {}
             Err(e) if e.is_corrupt() => return Err(e.into()),
             Err(e) => {
                 if !self.disk.full {
