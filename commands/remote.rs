@@ -352,7 +352,7 @@ mod tests {
             (
                 vec!["device", "list", "state:down", "--limit", "3"],
                 "GET",
-                "https://s/api/v1/devices?limit=3&query=state%3Adown",
+                "https://s/api/v1/devices?query=state%3Adown&limit=3",
                 "",
             ),
             (vec!["device", "show", "rack 3/a"], "GET", "https://s/api/v1/devices/rack%203%2Fa", ""),
