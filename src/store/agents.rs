@@ -235,6 +235,14 @@ pub fn is_known(tx: &Tx, secret_hash: &[u8; 32]) -> Result<bool> {
     Ok(tx.maybe(sql, args![secret_hash.as_slice()], |row| row.get::<i64>(0))?.is_some())
 }
 
+/// How many logs of an agent are remembered, besides the one that it writes.
+///
+/// # Errors
+/// The database's.
+pub fn logs(tx: &Tx, device: DeviceId) -> Result<i64> {
+    tx.one("SELECT count(*) FROM agent_log WHERE device_id = $1", args![device.0], |row| row.get(0))
+}
+
 /// Writes down that an agent checked in now, and moves the high-water mark of its log.
 ///
 /// # Errors
