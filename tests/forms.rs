@@ -6,7 +6,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use crate::harness::program::{PASSWORD, Program, between};
+use crate::harness::program::{PASSWORD, Program, Told, between};
 use crate::harness::{World, sqlite};
 
 /// A form as it was opened: what is hidden in it goes along.
@@ -22,6 +22,21 @@ fn opened(person: &Program, cookie: &str, path: &str) -> Vec<(String, String)> {
             )
         })
         .collect()
+}
+
+/// Sends a form that was opened: what nobody touched stands in it as it did.
+fn send(
+    person: &Program,
+    cookie: &str,
+    path: &str,
+    was: &[(String, String)],
+    changes: &[(&str, &str)],
+) -> Told {
+    let was = || was.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let shown = was().map(|(name, value)| (name.trim_start_matches("_was_"), value));
+    let untouched = shown.filter(|(name, _)| changes.iter().all(|(other, _)| other != name));
+    let all: Vec<(&str, &str)> = was().chain(untouched).chain(changes.iter().copied()).collect();
+    person.post(path, cookie, &all)
 }
 
 #[test]
@@ -44,15 +59,7 @@ fn two_who_edit_the_same_thing_do_not_undo_each_other_unseen() {
         "nat",
     ]);
     let was = opened(&person, &admin, "/devices/nat/edit");
-    let form = |changes: &[(&str, &str)]| {
-        let mut all: Vec<(&str, &str)> =
-            was.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let shown: Vec<(&str, &str)> =
-            all.iter().map(|(name, value)| (name.trim_start_matches("_was_"), *value)).collect();
-        all.extend(shown.into_iter().filter(|(name, _)| changes.iter().all(|(other, _)| other != name)));
-        all.extend(changes);
-        person.post("/devices/nat/edit", &admin, &all)
-    };
+    let form = |changes: &[(&str, &str)]| send(&person, &admin, "/devices/nat/edit", &was, changes);
     world.ok(&["device", "edit", "nat", "--address", "127.0.0.77", "--importance", "critical", "--tag", "c"]);
     let saved = form(&[("note", "behind the door")]);
     assert_eq!(saved.status, 303, "{}", saved.text);
@@ -71,17 +78,8 @@ fn two_who_edit_the_same_thing_do_not_undo_each_other_unseen() {
     assert_eq!(world.json(&["device", "show", "nat"])["address"], "127.0.0.77");
     // Looked at again, it is changed; and what is emptied is taken away.
     let was = opened(&person, &admin, "/devices/nat/edit");
-    let mut all: Vec<(&str, &str)> =
-        was.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    all.extend([
-        ("address", ""),
-        ("dns_name", ""),
-        ("tag", ""),
-        ("note", "behind the door"),
-        ("name", "nat"),
-    ]);
-    all.extend([("importance", "critical"), ("address_from", "agent")]);
-    let saved = person.post("/devices/nat/edit", &admin, &all);
+    let saved =
+        send(&person, &admin, "/devices/nat/edit", &was, &[("address", ""), ("dns_name", ""), ("tag", "")]);
     assert_eq!(saved.status, 303, "{}", saved.text);
     let device = world.json(&["device", "show", "nat"]);
     assert_eq!(
@@ -128,14 +126,7 @@ fn whatever_a_thing_is_its_form_can_be_saved() {
         world.ok(args);
     }
     let save = |path: &str, changes: &[(&str, &str)]| {
-        let was = opened(&person, &admin, path);
-        let mut all: Vec<(&str, &str)> =
-            was.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let shown: Vec<(&str, &str)> =
-            all.iter().map(|(name, value)| (name.trim_start_matches("_was_"), *value)).collect();
-        all.extend(shown.into_iter().filter(|(name, _)| changes.iter().all(|(other, _)| other != name)));
-        all.extend(changes);
-        let told = person.post(path, &admin, &all);
+        let told = send(&person, &admin, path, &opened(&person, &admin, path), changes);
         assert!([200, 303].contains(&told.status), "{path}: {}: {}", told.status, told.text);
     };
     save("/devices/fixed/edit", &[("note", "a lamp")]);
